@@ -1,0 +1,68 @@
+# What a developer types. `make` alone lists it.
+
+GOLANGCI_LINT := v2.15.0
+BIN           := bin/activity-agent
+VERSION       := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS       := -s -w -X main.version=$(VERSION)
+PLATFORMS     := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
+LINTER        := .cache/bin/golangci-lint-$(GOLANGCI_LINT)
+FUZZTIME      ?= 30s
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.PHONY: run
+run: ## ship the example logs into ./activity-data and show what became of them
+	go run ./cmd/activity-agent run -c examples/quickstart.yaml --exit-when-idle 2s
+
+.PHONY: test
+test: ## all tests, with the race detector; says which were skipped, and why
+	@bash -o pipefail -c "go test -race -v ./... 2>&1 | grep -vE '^(=== |PASS$$| *--- PASS: )'"
+
+.PHONY: bench
+bench: ## the benchmark of every stage, with allocations
+	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: lint
+lint: $(LINTER) ## gofmt, go vet and the linters of .golangci.yml
+	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
+	go vet ./...
+	$(LINTER) run ./...
+
+$(LINTER):
+	GOBIN=$(CURDIR)/.cache/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
+	mv .cache/bin/golangci-lint $@
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (30s) each
+	@set -e; for p in $$(go list ./...); do \
+		for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+			echo "$$f of $$p"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; \
+		done; \
+	done
+
+.PHONY: soak
+soak: ## the tests that repeat for minutes what normal runs do a few times
+	ACTIVITY_SOAK=1 go test -count=1 -timeout 2h ./...
+
+.PHONY: build
+build: ## a static binary in bin/
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/activity-agent
+
+.PHONY: cross
+cross: ## static binaries for Linux and macOS, amd64 and arm64, in dist/
+	@set -e; for p in $(PLATFORMS); do \
+		os=$${p%/*}; arch=$${p#*/}; out=dist/activity-agent-$$os-$$arch; echo $$out; \
+		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build -trimpath -ldflags '$(LDFLAGS)' -o $$out ./cmd/activity-agent; \
+	done
+
+.PHONY: update
+update: ## rewrite the files that tests compare with their source
+	go test ./activity ./config -update
+
+.PHONY: ci
+ci: ## the gate, as CI runs it
+	.ci/run

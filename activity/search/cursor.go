@@ -1,0 +1,99 @@
+package search
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/truledgr/activity-agent/activity"
+)
+
+// A cursor is where a page ended: the values of the sort keys of its last document, the id among them. What is new since
+// sorts before or after it and moves nothing.
+type cursor struct {
+	Sort   string `json:"s"` // the order it belongs to
+	Values []any  `json:"v"`
+}
+
+var errNotCursor = errors.New("not a cursor")
+
+// EncodeCursor makes the cursor after a document. values belong to the keys of order, one each: string, int64, float64, or
+// nil for a field that the document does not have; dates as int64 nanoseconds since 1970, bools as 0 or 1.
+func EncodeCursor(order []SortKey, values []any) string {
+	b, err := json.Marshal(cursor{FormatSort(order), values})
+	if err != nil {
+		return "" // NaN and infinities, which no JSON document holds
+	}
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// DecodeCursor returns the values that EncodeCursor was given, or a *ParamError when the text is no cursor or belongs to
+// another order.
+func DecodeCursor(order []SortKey, text string) ([]any, error) {
+	bad := &ParamError{Param: "cursor", Problem: `is not one: pass the "next" of the page before unchanged`}
+	b, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil {
+		return nil, bad
+	}
+	var c cursor
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	if d.Decode(&c) != nil || len(c.Values) == 0 {
+		return nil, bad
+	}
+	if c.Sort != FormatSort(order) {
+		return nil, &ParamError{Param: "cursor", Problem: "belongs to another sort order: keep sort= as it was on the first page"}
+	}
+	if len(c.Values) != len(order) {
+		return nil, bad
+	}
+	for i := range order {
+		if c.Values[i], err = cursorValue(order[i].Field, c.Values[i]); err != nil {
+			return nil, bad
+		}
+	}
+	return c.Values, nil
+}
+
+func cursorValue(f activity.FieldID, v any) (any, error) {
+	if f == activity.ID {
+		s, _ := v.(string)
+		_, err := ulid.ParseStrict(s)
+		return s, err
+	}
+	if v == nil && f != activity.Timestamp {
+		return nil, nil
+	}
+	switch f.Type() {
+	case activity.Double:
+		n, _ := v.(json.Number)
+		return n.Float64()
+	case activity.Long, activity.Date, activity.Bool:
+		n, _ := v.(json.Number)
+		return n.Int64()
+	}
+	s, ok := v.(string)
+	if !ok {
+		return nil, errNotCursor
+	}
+	return s, nil
+}
+
+// FormatSort writes an order as the parameter sort= takes it: "-@timestamp,id".
+func FormatSort(order []SortKey) string {
+	var b strings.Builder
+	for i, k := range order {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		if k.Descending {
+			b.WriteByte('-')
+		}
+		b.WriteString(k.Field.Name())
+	}
+	return b.String()
+}

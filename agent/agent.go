@@ -1,0 +1,319 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/truledgr/activity-agent/agent/deadletter"
+	"github.com/truledgr/activity-agent/agent/ledger"
+	"github.com/truledgr/activity-agent/agent/tail"
+	"github.com/truledgr/activity-agent/pipeline"
+	"github.com/truledgr/activity-agent/sinks"
+)
+
+// Options make an Agent.
+type Options struct {
+	Config   Config
+	Files    []tail.Config
+	Pipeline pipeline.Config
+	Origin   pipeline.Origin
+	Sink     sinks.Sink // closed by Agent.Close
+	Version  string
+	Logger   *zap.Logger      // default: none
+	Now      func() time.Time // default: time.Now
+	// ExitWhenIdle ends Run once every input is at its end, and all of it acked, for that long; 0 never does.
+	ExitWhenIdle time.Duration
+}
+
+// Agent ships what its inputs have into its sink. Make one with New, run it once, close it.
+type Agent struct {
+	o      Options
+	log    *zap.Logger
+	ledger *ledger.Ledger
+	dead   *deadletter.Log
+	tailer *tail.Tailer
+	pipe   *pipeline.Pipeline
+	sink   sinks.Sink
+	clock  *clock
+	books  *books
+	store  *condition // the sink
+	state  *condition // the state directory
+
+	aborted chan struct{}
+	once    sync.Once
+
+	mu      sync.Mutex
+	started bool // replay is over, inputs are being read
+}
+
+// New opens the state directory and prepares everything; it reads no input yet. Errors say what to do.
+func New(o Options) (*Agent, error) {
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	a := &Agent{
+		o: o, log: o.Logger, sink: o.Sink, books: newBooks(), aborted: make(chan struct{}),
+		clock: &clock{now: o.Now, log: o.Logger},
+		store: &condition{what: "store", log: o.Logger, now: o.Now},
+		state: &condition{what: "state directory", log: o.Logger, now: o.Now},
+	}
+	if err := a.open(); err != nil {
+		return nil, errors.Join(err, a.closeState())
+	}
+	return a, nil
+}
+
+// lockWait is how long a start waits for an agent that was killed to be gone.
+const lockWait = 5 * time.Second
+
+// open is the part of New that touches the disk.
+func (a *Agent) open() (err error) {
+	c := a.o.Config
+	if a.ledger, err = ledger.Open(c.StateDir, ledger.Options{AgentID: c.ID, Now: a.o.Now, Logger: a.log, LockWait: lockWait}); err != nil {
+		return err
+	}
+	id := a.ledger.AgentID()
+	if c.ID != "" && c.ID != id {
+		a.log.Warn("agent.id is frozen in the ledger; the configured one is not used", zap.String("frozen", id), zap.String("configured", c.ID))
+	}
+	if a.dead, err = deadletter.Open(c.StateDir); err != nil {
+		return err
+	}
+	if a.pipe, err = pipeline.New(pipeline.Options{
+		Config: a.o.Pipeline, AgentID: id, Chain: a.ledger.Chain(), Origin: a.o.Origin, Version: a.o.Version,
+	}); err != nil {
+		return err
+	}
+	key := c.IDKey
+	if key == "" {
+		key = id
+	}
+	a.tailer, err = tail.New(tail.Options{
+		Files: a.o.Files, IDKey: []byte(key), Registry: a.ledger, Now: a.o.Now, Logger: a.log,
+		BatchBytes: a.batchBytes(), Pool: pool,
+	})
+	return err
+}
+
+// How the memory budget is spent: raw batches in the tailer's pool, documents in the parcels' (some 1.6 times as large
+// as the lines they are made of).
+const (
+	pool    = 2
+	growth  = 2
+	minimum = 64 << 10
+)
+
+func (a *Agent) batchBytes() int {
+	shares := pool + growth*(a.sink.InFlight()+1)
+	return int(min(max(int64(a.o.Config.MemoryBudget)/int64(shares), minimum), 1<<20))
+}
+
+// Run replays what a crash left open, then ships until ctx is done or the inputs are idle, and ends in order: reads to
+// the end of what is written, delivers and records it. What takes longer than the drain timeout is left to the next
+// start's replay; Run then returns an error that says so.
+func (a *Agent) Run(ctx context.Context) error {
+	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	wg.Go(func() { a.supervise(ctx, hard, cancel) })
+	err := a.run(ctx, hard)
+	cut := hard.Err() != nil || errors.Is(err, errStopped)
+	cancel()
+	wg.Wait()
+	if err != nil && cut {
+		return fmt.Errorf("stopped before everything was delivered; what is left is in the ledger and will be sent at the next start (%d records under way)", a.books.snapshot().InFlight)
+	}
+	return err
+}
+
+// errStopped: the end came before the replay was over.
+var errStopped = errors.New("stopped during replay")
+
+// Abort makes Run return at once. Nothing is lost: what is under way is replayed at the next start.
+func (a *Agent) Abort() { a.once.Do(func() { close(a.aborted) }) }
+
+// supervise turns the end of ctx into a drain, and its time-out or Abort into the end of hard.
+func (a *Agent) supervise(ctx, hard context.Context, cancel func()) {
+	select {
+	case <-hard.Done():
+		return
+	case <-a.aborted:
+		cancel()
+		return
+	case <-ctx.Done():
+	}
+	a.log.Info("stopping: reading to the end of what is written", zap.Duration("within", a.o.Config.DrainTimeout))
+	a.tailer.Drain()
+	limit := time.NewTimer(a.o.Config.DrainTimeout)
+	defer limit.Stop()
+	select {
+	case <-hard.Done():
+	case <-a.aborted:
+	case <-limit.C:
+	}
+	cancel()
+}
+
+func (a *Agent) run(soft, hard context.Context) error {
+	if err := a.replay(soft, hard); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	a.started = true
+	a.mu.Unlock()
+	free := make(chan *parcel, a.sink.InFlight()+1)
+	for range cap(free) {
+		free <- new(parcel)
+	}
+	ready := make(chan *parcel, 1)
+	g, gctx := errgroup.WithContext(hard)
+	reading, read := context.WithCancel(gctx)
+	g.Go(func() error {
+		defer read()
+		return a.tailer.Run(gctx)
+	})
+	g.Go(func() error {
+		defer close(ready)
+		return a.process(gctx, free, ready)
+	})
+	g.Go(func() error { return a.dispatch(gctx, ready, free) })
+	g.Go(func() error {
+		a.watchIdle(reading)
+		return nil
+	})
+	return g.Wait()
+}
+
+// process runs the pipeline over what the tailer hands over.
+func (a *Agent) process(ctx context.Context, free <-chan *parcel, ready chan<- *parcel) error {
+	number := a.ledger.NextBatch()
+	for raw := range a.tailer.Batches() {
+		var p *parcel
+		select {
+		case p = <-free:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		p.intent = nil
+		a.pipe.Process(raw, number, a.clock.batchTime(), &p.batch)
+		a.tailer.Release(raw)
+		number++
+		select {
+		case ready <- p:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// dispatch writes the intents in order, and keeps as many parcels under way as the sink takes. A place must be free
+// before an intent is written: a store that is rewound to the intent's mark has one batch under way.
+func (a *Agent) dispatch(ctx context.Context, ready <-chan *parcel, free chan<- *parcel) error {
+	senders, sctx := errgroup.WithContext(ctx)
+	places := make(chan struct{}, a.sink.InFlight())
+	for p := range ready {
+		p.reset()
+		select {
+		case places <- struct{}{}:
+		case <-sctx.Done():
+			return errors.Join(sctx.Err(), senders.Wait())
+		}
+		if err := a.intend(sctx, p); err != nil {
+			return errors.Join(err, senders.Wait())
+		}
+		senders.Go(func() error {
+			if err := a.deliver(sctx, p); err != nil {
+				return err
+			}
+			free <- p
+			<-places
+			return nil
+		})
+	}
+	return senders.Wait()
+}
+
+// intend makes a batch's intent durable.
+func (a *Agent) intend(ctx context.Context, p *parcel) error {
+	mark := int64(-1)
+	if r, ok := a.sink.(sinks.Rewinder); ok {
+		mark = r.Mark()
+	}
+	meta := ledger.Meta{Fingerprint: a.pipe.Fingerprint(), Mark: mark}
+	if t, ok := a.sink.(sinks.Targeted); ok {
+		meta.Target.IndexPrefix, meta.Target.Periods = t.Target()
+	}
+	err := a.persist(ctx, "intent", func() error { return a.ledger.Append(&p.batch, meta) })
+	if err == nil {
+		a.books.enter(&p.batch, false)
+	}
+	return err
+}
+
+// watchIdle drains when there has been nothing to do for long enough.
+func (a *Agent) watchIdle(ctx context.Context) {
+	if a.o.ExitWhenIdle <= 0 {
+		return
+	}
+	for sleep(ctx, min(a.o.ExitWhenIdle/4, 100*time.Millisecond)) == nil {
+		since, idle := a.tailer.IdleSince()
+		if idle && a.o.Now().Sub(since) >= a.o.ExitWhenIdle && a.books.snapshot().InFlight == 0 {
+			a.tailer.Drain()
+			return
+		}
+	}
+}
+
+// Account returns what became of every record so far.
+func (a *Agent) Account() Account { return a.books.snapshot() }
+
+// Files returns how far each input has been read.
+func (a *Agent) Files() []tail.FileStat { return a.tailer.Stats() }
+
+// Started reports whether the replay is over and the inputs are being read.
+func (a *Agent) Started() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.started
+}
+
+// Trouble returns a sentence for each thing that is failing now.
+func (a *Agent) Trouble() []string {
+	var out []string
+	for _, c := range []*condition{a.store, a.state} {
+		if err, since := c.current(); err != nil {
+			out = append(out, fmt.Sprintf("%s failing since %s: %v", c.what, since.UTC().Format(time.RFC3339), err))
+		}
+	}
+	for _, f := range a.tailer.Stats() {
+		if f.Err != "" {
+			out = append(out, fmt.Sprintf("cannot read %s: %s", f.Path, f.Err))
+		}
+	}
+	return out
+}
+
+// Close releases the sink and the state directory. Run must have returned.
+func (a *Agent) Close() error {
+	return errors.Join(a.sink.Close(), a.closeState())
+}
+
+func (a *Agent) closeState() error {
+	var errs []error
+	if a.dead != nil {
+		errs = append(errs, a.dead.Close())
+	}
+	if a.ledger != nil {
+		errs = append(errs, a.ledger.Close())
+	}
+	return errors.Join(errs...)
+}

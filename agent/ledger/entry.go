@@ -1,0 +1,307 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/truledgr/activity-agent/activity"
+)
+
+// The types of entry. They and the layouts below are the on-disk format; see DESIGN.md.
+const (
+	entryHeader  = 1
+	entryStream  = 2
+	entryForget  = 3
+	entryIntent  = 4
+	entryCarried = 5 // an intent taken over from the file before: its ranges are in the streams' offsets already
+	entryOutcome = 6
+	entryGap     = 7
+	entryFlight  = 8 // the ranges of the carried intents, in case those are damaged
+)
+
+// version is of the format. The frame and the beginning of a header never change, so that any version can tell another.
+const version = 1
+
+// errMalformed says that a checksum was right and the entry makes no sense. It is treated as damage.
+var errMalformed = errors.New("malformed entry")
+
+// A header begins every file, twice.
+type header struct {
+	created time.Time
+	agentID string
+	chain   activity.ChainID
+	next    uint64 // number of the next batch when the file was begun
+	head    digest // of the last outcome before the file
+}
+
+// digest is the SHA-256 of an outcome's payload.
+type digest [32]byte
+
+func appendHeader(buf []byte, h header) []byte {
+	buf, at := openFrame(buf, entryHeader)
+	buf = binary.AppendUvarint(buf, version)
+	buf = appendTime(buf, h.created)
+	buf = appendString(buf, h.agentID)
+	buf = append(buf, h.chain[:]...)
+	buf = binary.AppendUvarint(buf, h.next)
+	buf = append(buf, h.head[:]...)
+	closeFrame(buf, at)
+	return buf
+}
+
+func decodeHeader(body []byte) (h header, err error) {
+	d := dec{b: body}
+	if v := d.uvarint(); v > version && !d.bad {
+		return h, fmt.Errorf("%w: it is of format %d and this program knows formats up to %d", ErrNewer, v, version)
+	}
+	h.created = d.time()
+	h.agentID = d.string()
+	d.copy(h.chain[:])
+	h.next = d.uvarint()
+	d.copy(h.head[:])
+	return h, d.end()
+}
+
+const streamFresh = 1 // flag: offset and tail are set, whatever was known before
+
+func appendStream(buf []byte, s *stream, flags byte) []byte {
+	buf, at := openFrame(buf, entryStream)
+	buf = append(buf, flags)
+	buf = append(buf, s.ID[:]...)
+	buf = appendString(buf, s.Dir)
+	buf = appendString(buf, s.Stem)
+	buf = append(buf, s.Begin[:]...)
+	buf = binary.AppendUvarint(buf, uint64(s.Ordinal))
+	buf = appendString(buf, s.Path)
+	buf = binary.AppendUvarint(buf, s.Device)
+	buf = binary.AppendUvarint(buf, s.Inode)
+	buf = appendTime(buf, s.SeenAt)
+	buf = binary.AppendVarint(buf, s.Offset)
+	buf = binary.AppendVarint(buf, s.Offset-s.base)
+	buf = binary.LittleEndian.AppendUint64(buf, s.TailSum)
+	buf = binary.AppendVarint(buf, s.TailLen)
+	buf = appendTime(buf, s.LastRead)
+	closeFrame(buf, at)
+	return buf
+}
+
+func decodeStream(body []byte) (s Stream, base int64, fresh bool, err error) {
+	d := dec{b: body}
+	fresh = d.byte()&streamFresh != 0
+	d.copy(s.ID[:])
+	s.Dir, s.Stem = d.string(), d.string()
+	d.copy(s.Begin[:])
+	s.Ordinal = uint32(d.uvarint())
+	s.Path = d.string()
+	s.Device, s.Inode = d.uvarint(), d.uvarint()
+	s.SeenAt = d.time()
+	s.Offset = d.varint()
+	base = s.Offset - d.varint()
+	s.TailSum = d.uint64()
+	s.TailLen = d.varint()
+	s.LastRead = d.time()
+	return s, base, fresh, d.end()
+}
+
+func appendForget(buf []byte, id activity.StreamID) []byte {
+	buf, at := openFrame(buf, entryForget)
+	buf = append(buf, id[:]...)
+	closeFrame(buf, at)
+	return buf
+}
+
+func decodeForget(body []byte) (id activity.StreamID, err error) {
+	d := dec{b: body}
+	d.copy(id[:])
+	return id, d.end()
+}
+
+// A gap's entry opens it, or closes that part of it.
+func appendGap(buf []byte, g Gap, open bool) []byte {
+	buf, at := openFrame(buf, entryGap)
+	flag := byte(0)
+	if open {
+		flag = 1
+	}
+	buf = append(buf, flag)
+	buf = append(buf, g.Stream[:]...)
+	buf = binary.AppendVarint(buf, g.Start)
+	buf = binary.AppendVarint(buf, g.End)
+	closeFrame(buf, at)
+	return buf
+}
+
+func decodeGap(body []byte) (g Gap, open bool, err error) {
+	d := dec{b: body}
+	open = d.byte() == 1
+	d.copy(g.Stream[:])
+	g.Start, g.End = d.varint(), d.varint()
+	return g, open, d.end()
+}
+
+// A flight is one range of a batch that was under way when a file was begun.
+type flight struct {
+	number uint64
+	part   Gap
+}
+
+func appendFlights(buf []byte, fs []flight) []byte {
+	buf, at := openFrame(buf, entryFlight)
+	buf = binary.AppendUvarint(buf, uint64(len(fs)))
+	for _, f := range fs {
+		buf = binary.AppendUvarint(buf, f.number)
+		buf = append(buf, f.part.Stream[:]...)
+		buf = binary.AppendVarint(buf, f.part.Start)
+		buf = binary.AppendVarint(buf, f.part.End)
+	}
+	closeFrame(buf, at)
+	return buf
+}
+
+func decodeFlights(body []byte) (fs []flight, err error) {
+	d := dec{b: body}
+	for n := d.count(); n > 0 && !d.bad; n-- {
+		f := flight{number: d.uvarint()}
+		d.copy(f.part.Stream[:])
+		f.part.Start, f.part.End = d.varint(), d.varint()
+		fs = append(fs, f)
+	}
+	return fs, d.end()
+}
+
+// A verdict is an outcome as it is written: with the chain, the root, and the outcome before.
+type verdict struct {
+	Outcome
+	chain  activity.ChainID
+	at     time.Time
+	leaves uint64
+	root   [32]byte
+	prev   digest
+}
+
+func appendOutcome(buf []byte, v *verdict) []byte {
+	buf, at := openFrame(buf, entryOutcome)
+	buf = append(buf, v.chain[:]...)
+	buf = binary.AppendUvarint(buf, v.Number)
+	buf = appendTime(buf, v.at)
+	for _, n := range [...]int64{v.Stored, v.Duplicate, v.Conflict, v.DeadLettered, v.Dropped, v.Lost} {
+		buf = binary.AppendVarint(buf, n)
+	}
+	buf = binary.AppendUvarint(buf, v.leaves)
+	buf = append(buf, v.root[:]...)
+	buf = append(buf, v.prev[:]...)
+	closeFrame(buf, at)
+	return buf
+}
+
+func decodeOutcome(body []byte) (v verdict, err error) {
+	d := dec{b: body}
+	d.copy(v.chain[:])
+	v.Number = d.uvarint()
+	v.at = d.time()
+	for _, n := range [...]*int64{&v.Stored, &v.Duplicate, &v.Conflict, &v.DeadLettered, &v.Dropped, &v.Lost} {
+		*n = d.varint()
+	}
+	v.leaves = d.uvarint()
+	d.copy(v.root[:])
+	d.copy(v.prev[:])
+	return v, d.end()
+}
+
+func appendString(buf []byte, s string) []byte {
+	buf = binary.AppendUvarint(buf, uint64(len(s)))
+	return append(buf, s...)
+}
+
+// appendTime writes Unix nanoseconds; 0 stands for the zero time.
+func appendTime(buf []byte, t time.Time) []byte {
+	if t.IsZero() {
+		return binary.AppendVarint(buf, 0)
+	}
+	return binary.AppendVarint(buf, t.UnixNano())
+}
+
+// dec takes an entry apart. After the first thing that is not there it returns zeros, and end says so.
+type dec struct {
+	b   []byte
+	bad bool
+}
+
+func (d *dec) fail() { d.b, d.bad = nil, true }
+
+// end returns an error unless the entry was taken apart to its last byte.
+func (d *dec) end() error {
+	if d.bad || len(d.b) > 0 {
+		return errMalformed
+	}
+	return nil
+}
+
+func (d *dec) uvarint() uint64 {
+	v, n := binary.Uvarint(d.b)
+	if n <= 0 {
+		d.fail()
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *dec) varint() int64 {
+	v, n := binary.Varint(d.b)
+	if n <= 0 {
+		d.fail()
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+// count reads how many things of at least one byte each follow; a count that cannot be true fails.
+func (d *dec) count() int {
+	n := d.uvarint()
+	if n > uint64(len(d.b)) {
+		d.fail()
+		return 0
+	}
+	return int(n)
+}
+
+// take returns the next n bytes, or nil.
+func (d *dec) take(n int) []byte {
+	if n > len(d.b) {
+		d.fail()
+		return nil
+	}
+	b := d.b[:n]
+	d.b = d.b[n:]
+	return b
+}
+
+func (d *dec) copy(to []byte) { copy(to, d.take(len(to))) }
+
+func (d *dec) string() string { return string(d.take(d.count())) }
+
+func (d *dec) byte() byte {
+	if b := d.take(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (d *dec) uint64() uint64 {
+	if b := d.take(8); b != nil {
+		return binary.LittleEndian.Uint64(b)
+	}
+	return 0
+}
+
+func (d *dec) time() time.Time {
+	ns := d.varint()
+	if ns == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, ns).UTC()
+}

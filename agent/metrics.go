@@ -1,0 +1,88 @@
+package agent
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// collector turns the account and the state of the files into metrics, at the moment of the scrape, so that they always
+// equal the accounting.
+type collector struct {
+	agent   *Agent
+	version string
+}
+
+var (
+	descInfo     = desc("build_info", "Version of the agent; always 1.", "version")
+	descRead     = desc("records_read_total", "Records taken in, after joining. Equals the sum of all records_*_total below and records_in_flight.")
+	descStored   = desc("records_stored_total", "Records stored now.")
+	descDup      = desc("records_duplicate_total", "Records that were stored before.")
+	descConflict = desc("records_conflict_total", "Records stored under an id of ours, the given one being taken by another document.")
+	descDead     = desc("records_dead_lettered_total", "Records set aside without their bytes; see deadletter list.")
+	descDropped  = desc("records_dropped_total", "Records dropped by a rule.", "rule")
+	descLost     = desc("records_lost_total", "Records of an earlier run whose source is gone.", "reason")
+	descInFlight = desc("records_in_flight", "Records whose fate is not recorded yet.")
+	descKind     = desc("records_by_kind_total", "Records to be delivered, by kind.", "kind")
+	descRedacted = desc("redactions_total", "Values removed, by detector.", "detector")
+	descReplayed = desc("records_replayed_total", "Records read again after a crash; part of records_read_total.")
+	descLines    = desc("lines_read_total", "Lines taken in.")
+	descBytes    = desc("bytes_read_total", "Bytes taken in.")
+	descBatches  = desc("batches_total", "Batches with a recorded outcome.")
+	descRetries  = desc("delivery_retries_total", "Attempts to deliver after the first one of a batch.")
+	descPanics   = desc("pipeline_panics_total", "Records set aside because of a bug in the agent.")
+	descTrouble  = desc("trouble", "Things that are failing now; /healthz names them.")
+	descLag      = desc("file_lag_bytes", "Bytes of a file that have not been read.", "path")
+	descUnacked  = desc("file_unacked_bytes", "Bytes of a file that have been read and have no outcome yet.", "path")
+	descFiles    = desc("files", "Files that are known.")
+)
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("activity_agent_"+name, help, labels, nil)
+}
+
+// Describe implements prometheus.Collector. The set of metrics depends on the files there are, so none are promised.
+func (c *collector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	a := c.agent.Account()
+	count := func(d *prometheus.Desc, v int64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	gauge := func(d *prometheus.Desc, v int64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v), labels...)
+	}
+	each := func(d *prometheus.Desc, m map[string]int64) {
+		for label, v := range m {
+			count(d, v, label)
+		}
+	}
+	gauge(descInfo, 1, c.version)
+	count(descRead, a.Read)
+	count(descStored, a.Stored)
+	count(descDup, a.Duplicate)
+	count(descConflict, a.Conflict)
+	count(descDead, a.DeadLettered)
+	each(descDropped, a.Dropped)
+	each(descLost, a.Lost)
+	gauge(descInFlight, a.InFlight)
+	each(descKind, a.ByKind)
+	each(descRedacted, a.Redacted)
+	count(descReplayed, a.Replayed)
+	count(descLines, a.Lines)
+	count(descBytes, a.Bytes)
+	count(descBatches, a.Batches)
+	count(descRetries, a.Retries)
+	count(descPanics, a.Panics)
+	gauge(descTrouble, int64(len(c.agent.Trouble())))
+	files := c.agent.Files()
+	gauge(descFiles, int64(len(files)))
+	seen := make(map[string]bool, len(files))
+	for _, f := range files {
+		if seen[f.Path] { // a rotated file and its successor, for a moment
+			continue
+		}
+		seen[f.Path] = true
+		gauge(descLag, max(f.Size-f.Read, 0), f.Path)
+		gauge(descUnacked, max(f.Read-f.Acked, 0), f.Path)
+	}
+}

@@ -1,0 +1,14 @@
+// Package tail reads log files as they grow, through every kind of rotation, and hands over each line once.
+//
+// A file is known by device and inode while it is open, and a stream (what one application writes into one log) by
+// content: see DESIGN.md for how the two are matched, for the poll cycle, and for what cannot be known.
+//
+//	tailer.go     the loop: what is due, batches, draining
+//	scan.go       which files there are
+//	recognise.go  which stream a file belongs to
+//	follow.go     reading one file
+//	longline.go   lines over the limit
+//	identity.go   names, ids and comparisons
+//	reload.go     reading an intent's bytes again
+//	notify.go     hints from the file system
+package tail

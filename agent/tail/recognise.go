@@ -1,0 +1,287 @@
+package tail
+
+import (
+	"path/filepath"
+	"slices"
+
+	"github.com/truledgr/activity-agent/agent/ledger"
+)
+
+// adopt gives f that one of the streams, which the ledger knows its device and inode for, whose content it still has.
+func (t *Tailer) adopt(f *file, streams []*stream) error {
+	for _, s := range streams {
+		if s.file != nil {
+			continue
+		}
+		same, err := t.continues(f, s)
+		if err != nil {
+			return err
+		}
+		begin, _, ok, err := beginOf(t.o.IDKey, f.fd, false)
+		if err != nil {
+			return err
+		}
+		if same && (!ok && s.off > 0 || ok && begin == s.Begin) {
+			return t.join(f, s)
+		}
+	}
+	return nil
+}
+
+// rejoin gives f the stream without a file that it continues, if there is one.
+func (t *Tailer) rejoin(f *file) error {
+	begin, first, ok, err := beginOf(t.o.IDKey, f.fd, false)
+	if err != nil || !ok || len(t.begins[begin]) == 0 {
+		return err
+	}
+	if _, err := t.recheck(f, begin); err != nil {
+		return err
+	}
+	// A copy is made before the truncation. So if that was noticed, the copy is whole by now: its size is up to date.
+	fi, err := f.fd.Stat()
+	if err != nil {
+		return err
+	}
+	f.size, f.mtime = fi.Size(), fi.ModTime()
+	s, err := t.lost(f, begin, first)
+	if err != nil || s == nil {
+		return err
+	}
+	return t.join(f, s)
+}
+
+// identify finds out which stream f belongs to. It leaves f without one while its first line is incomplete, if it is a
+// copy of what is read already, and if it is a sibling that belongs to none.
+func (t *Tailer) identify(f *file, final bool) error {
+	begin, _, ok, err := beginOf(t.o.IDKey, f.fd, final)
+	if err != nil || !ok {
+		return err
+	}
+	for again := true; again; {
+		if err := t.rejoin(f); err != nil || f.stream != nil {
+			return err
+		}
+		if s, err := t.original(f, begin); err != nil {
+			return err
+		} else if s != nil {
+			return t.share(f, s)
+		}
+		if again, err = t.recheck(f, begin); err != nil {
+			return err
+		}
+	}
+	if f.held = t.undecided(f, begin); f.held || f.sibling && !t.writtenUnseen(f) {
+		return nil
+	}
+	return t.join(f, t.newStream(f, begin))
+}
+
+// undecided reports whether f may be a copy of the beginning of a stream that has just lost its file: a truncated one,
+// whose whole copy the next scan will find. The two can be compared then.
+func (t *Tailer) undecided(f *file, begin [16]byte) bool {
+	if !rotated(f.path) {
+		return false
+	}
+	now := t.o.Now()
+	return slices.ContainsFunc(t.begins[begin], func(s *stream) bool {
+		return s.file == nil && s.Dir == f.fam.dir && s.Stem == f.fam.stem && f.size < s.off && now.Sub(s.lostAt) < t.o.QuietAfter
+	})
+}
+
+// join makes f the file of s, and tells the registry unless it knows.
+func (t *Tailer) join(f *file, s *stream) error {
+	known := !s.SeenAt.IsZero() && s.Path == f.path && s.Device == f.key.dev && s.Inode == f.key.ino
+	t.settle(s, f)
+	if known {
+		return nil
+	}
+	return t.put(s)
+}
+
+// newStream makes a stream for f, with an ordinal of its own among those that begin alike.
+func (t *Tailer) newStream(f *file, begin [16]byte) *stream {
+	s := &stream{Stream: ledger.Stream{Dir: f.fam.dir, Stem: f.fam.stem, Begin: begin}}
+	for s.ID = streamID(f.fam, begin, 0); t.streams[s.ID] != nil; s.ID = streamID(f.fam, begin, s.Ordinal) {
+		s.Ordinal++
+	}
+	s.anchor = f.atStart && f.in.StartAt == "end"
+	t.know(s)
+	return s
+}
+
+// continues reports whether f has what comes before the end of what was read of s; if nothing was read yet, whether it
+// begins as s does.
+func (t *Tailer) continues(f *file, s *stream) (bool, error) {
+	if f.size < s.off {
+		return false, nil
+	}
+	if s.tailLen > 0 {
+		return tailMatches(f.fd, s.off, s.tailLen, s.tailSum, t.scratch)
+	}
+	begin, _, ok, err := beginOf(t.o.IDKey, f.fd, true)
+	return ok && begin == s.Begin, err
+}
+
+// lost returns the stream without a file that f continues: after a rename or a copy while nobody looked.
+//
+// If no more than the first line was read, that line may as well be a banner that a program writes into every new file.
+// Then only a name that a rotation gives tells the one from the other.
+func (t *Tailer) lost(f *file, begin [16]byte, first int64) (best *stream, err error) {
+	for _, s := range t.begins[begin] {
+		if s.file != nil {
+			continue
+		}
+		if ok, err := t.continues(f, s); err != nil {
+			return nil, err
+		} else if !ok {
+			continue
+		}
+		same := s.Dir == f.fam.dir && s.Stem == f.fam.stem
+		byInode := s.Device == f.key.dev && s.Inode == f.key.ino
+		if !byInode && s.off <= first && (!same || s.off > 0 && !rotated(f.path)) {
+			continue
+		}
+		if best == nil || byInode || same && s.off > best.off {
+			best = s
+		}
+		if byInode {
+			break
+		}
+	}
+	return best, nil
+}
+
+// original returns the stream that f is a copy of: of its family, with the same first line, and the shorter of the two
+// files is the beginning of the longer. If the copy is longer it takes the stream over.
+//
+// A beginning of less than 1 KiB may be a banner that a program writes into every new file. Then the names decide: only
+// a file with the name of a backup, or of a rotation while the other still has its own, is taken for a copy.
+func (t *Tailer) original(f *file, begin [16]byte) (*stream, error) {
+	for _, s := range t.begins[begin] {
+		if s.file == nil || s.file == f || s.Dir != f.fam.dir || s.Stem != f.fam.stem {
+			continue
+		}
+		if same, err := t.compareWith(f, s.file, 0); err != nil || same {
+			return s, err
+		}
+	}
+	return nil, nil
+}
+
+// share lets the longer of two copies be the file of s.
+func (t *Tailer) share(f *file, s *stream) error {
+	g := s.file
+	if f.size <= g.size {
+		f.copyOf = s
+		return nil
+	}
+	t.dequeue(g)
+	g.stream, g.copyOf, g.alike = nil, s, g.size
+	err := t.join(f, s)
+	t.enqueue(f)
+	return err
+}
+
+// recheck sees to it that a file that was truncated since it was last read does not keep its stream from f, which may be
+// the copy that was made before. It reports whether there was one.
+func (t *Tailer) recheck(f *file, begin [16]byte) (found bool, err error) {
+	for _, s := range t.begins[begin] {
+		g := s.file
+		if g == nil || g == f || s.Dir != f.fam.dir || s.Stem != f.fam.stem || t.openFile(g) != nil {
+			continue
+		}
+		fi, err := g.fd.Stat()
+		same := true
+		if err == nil {
+			t.sized(g, fi.Size(), fi.ModTime())
+			same, err = t.continues(g, s)
+		}
+		if err == nil && !same {
+			found = true
+			_, err = t.replaced(g)
+		}
+		t.spareFile(g)
+		if err != nil {
+			return found, err
+		}
+	}
+	return found, nil
+}
+
+// compareWith reports whether f is a copy of g, given that they are alike before offset from.
+func (t *Tailer) compareWith(f, g *file, from int64) (bool, error) {
+	if err := t.openFile(g); err != nil {
+		return false, nil // its name is gone; so is what could be compared
+	}
+	defer t.spareFile(g)
+	fi, err := g.fd.Stat()
+	if err != nil {
+		return false, err
+	}
+	t.sized(g, fi.Size(), fi.ModTime())
+	size := min(f.size, g.size)
+	if size < beginBytes && !handMade(f.path) && !handMade(g.path) && (!rotated(f.path) || rotated(g.path)) {
+		return false, nil
+	}
+	same, err := samePrefix(f.fd, g.fd, from, size)
+	f.alike = size
+	return same, err
+}
+
+func handMade(path string) bool { return handSuffix.MatchString(filepath.Base(path)) }
+
+// compare looks again at a copy that has changed.
+func (t *Tailer) compare(f *file) error {
+	if err := t.openFile(f); err != nil {
+		return err
+	}
+	defer t.spareFile(f)
+	s := f.copyOf
+	if s.file != nil && t.streams[s.ID] == s {
+		from := f.alike
+		if f.size < from {
+			from = 0
+		}
+		same, err := t.compareWith(f, s.file, from)
+		if err != nil {
+			return err
+		}
+		if same {
+			return t.share(f, s)
+		}
+	}
+	f.copyOf, f.alike = nil, 0
+	t.enqueue(f)
+	return nil
+}
+
+// continueFromCopy looks for the rest of a stream, whose file was truncated, in the copies of it.
+func (t *Tailer) continueFromCopy(s *stream) {
+	for _, f := range t.files {
+		if f.copyOf != s {
+			continue
+		}
+		if t.openFile(f) != nil || s.file != nil {
+			continue
+		}
+		if ok, err := t.continues(f, s); err == nil && ok {
+			t.note(f, t.join(f, s))
+			t.enqueue(f)
+		}
+	}
+}
+
+// writtenUnseen reports whether a rotated file that the globs do not name was written since its family is watched: the
+// rotation was faster than the scan.
+func (t *Tailer) writtenUnseen(f *file) bool {
+	if handMade(f.path) {
+		return false
+	}
+	since := t.started
+	for _, s := range t.streams {
+		if s.Dir == f.fam.dir && s.Stem == f.fam.stem && !s.LastRead.IsZero() && s.LastRead.Before(since) {
+			since = s.LastRead
+		}
+	}
+	return f.mtime.After(since)
+}

@@ -1,0 +1,76 @@
+package tail
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/truledgr/activity-agent/activity"
+)
+
+// A State says what the tailer does with a file.
+type State string
+
+// The states of a file.
+const (
+	Reading State = "reading" // behind
+	AtEnd   State = "at_end"  // waiting for more
+	Waiting State = "waiting" // for the end of its first line
+	Copy    State = "copy"    // of a file that is read
+	Rotated State = "rotated" // at its end, and its name is gone
+	Failing State = "failing" // cannot be read; tried again
+)
+
+// A FileStat describes one file, for metrics. It has no content of it.
+type FileStat struct {
+	Path   string
+	Stream activity.StreamID // zero while Waiting or Failing
+	State  State
+	Size   int64
+	Read   int64         // offset up to where it was handed over
+	Acked  int64         // offset up to where the outcome of every record is known
+	Lag    int64         // bytes not acked
+	Age    time.Duration // how long the file has been ahead of Read, at most; 0 at its end
+	Err    string        // of the last attempt; names no content
+}
+
+// Stats describes every file, by path.
+func (t *Tailer) Stats() []FileStat {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.o.Now()
+	stats := make([]FileStat, 0, len(t.files)+len(t.refused))
+	for _, f := range t.files {
+		stats = append(stats, t.stat(f, now))
+	}
+	for path, why := range t.refused {
+		stats = append(stats, FileStat{Path: path, State: Failing, Err: why})
+	}
+	slices.SortFunc(stats, func(a, b FileStat) int { return cmp.Compare(a.Path, b.Path) })
+	return stats
+}
+
+func (t *Tailer) stat(f *file, now time.Time) FileStat {
+	st := FileStat{Path: f.path, Size: f.size, Lag: f.size, State: AtEnd}
+	if s := f.stream; s != nil {
+		st.Stream, st.Read, st.Acked = s.ID, s.off, s.acked
+		if len(s.pending) == 0 {
+			st.Acked = s.off
+		}
+		st.Lag = max(0, f.size-st.Acked)
+	}
+	switch {
+	case f.err != nil:
+		st.State, st.Err = Failing, f.err.Error()
+	case f.copyOf != nil:
+		st.State, st.Lag = Copy, 0
+	case f.queue != nil:
+		st.State = Reading
+		st.Age = max(0, now.Sub(f.behind))
+	case f.stream == nil:
+		st.State = Waiting
+	case !f.gone.IsZero():
+		st.State = Rotated
+	}
+	return st
+}

@@ -1,0 +1,235 @@
+package pipeline
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/truledgr/activity-agent/activity"
+	"github.com/truledgr/activity-agent/internal/tape"
+	"github.com/truledgr/activity-agent/pipeline/redact"
+)
+
+// Origin is what the agent knows of where it runs; documents say it where lines do not. Empty strings are left out.
+type Origin struct {
+	ServiceName, ServiceVersion, ServiceEnvironment string
+	HostName                                        string
+	Namespace, PodName, PodUID, NodeName, Container string // Kubernetes
+}
+
+// Options make a Pipeline.
+type Options struct {
+	Config  Config
+	AgentID string
+	Chain   activity.ChainID
+	Origin  Origin
+	Version string // of the program, for the fingerprint
+}
+
+// The accepted window of a record's own time, around the batch's.
+const (
+	acceptPast   = 400 * 24 * time.Hour
+	acceptFuture = time.Hour
+)
+
+// Reasons of records that are not delivered.
+const (
+	ReasonNonJSON = "non_json"    // the line is not JSON, and files[].non_json says not to keep it
+	ReasonBlank   = "blank"       // an envelope around nothing
+	ReasonPanic   = "panic"       // a bug here; the record is set aside and the batch goes on
+	ReasonGone    = "source_gone" // replay: the bytes of the intent are no longer to be found
+)
+
+// A Pipeline converts batches. It holds the scratch memory of one conversion: one goroutine at a time.
+type Pipeline struct {
+	rules       *redact.Rules
+	agent       activity.AgentKey
+	chain       activity.ChainID
+	fingerprint [16]byte
+	constant    constants
+
+	stamps stampCache
+	pathOf *Stream // whose path is in path, escaped
+	path   []byte
+
+	now     int64  // of the batch, Unix nanoseconds
+	created []byte // `,"created_at":"…"` of the batch
+
+	rec  draft
+	vals writer
+}
+
+// draft is the scratch memory of the record under way.
+type draft struct {
+	rules   *redact.Rules
+	tape    tape.Tape
+	scratch []byte // unwrapped, joined or repaired content
+	reading reading
+	fields  [activity.FieldCount]uint32 // node of each field; 0 is none
+	filled  roleSet                     // the fields that have one
+	timed   uint32                      // node that the record's own time was read from, and what it says
+	timeIs  int64
+	flags   recordFlags
+	outcome string
+	stream  string // stdout or stderr, of an envelope
+	content []byte
+}
+
+type recordFlags struct {
+	text        bool // not JSON: content is plain text
+	badTime     bool // had a time that could not be used
+	invalidUTF8 bool
+	truncated   bool
+}
+
+// New makes a pipeline. It fails where the configuration's redaction rules do not compile.
+func New(o Options) (*Pipeline, error) {
+	rules, err := redact.Compile(o.Config.Redact)
+	if err != nil {
+		return nil, fmt.Errorf("pipeline.redact: %w", err)
+	}
+	p := &Pipeline{
+		rules: rules,
+		agent: activity.NewAgentKey(o.AgentID),
+		chain: o.Chain,
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%#v", o.Version, o.Config))
+	copy(p.fingerprint[:], sum[:])
+	p.constant = newConstants(o.Origin, o.Chain, rules)
+	p.vals.rules, p.rec.rules = rules, rules
+	return p, nil
+}
+
+// Fingerprint names the configuration and version that decisions were made under.
+func (p *Pipeline) Fingerprint() [16]byte { return p.fingerprint }
+
+// Process makes b, which it resets, of the records in raw: batch number in the chain, taken at the given time. Where
+// raw is a replay, the decisions of its intent are obeyed: records, times, kinds and ids come out the same, and only
+// redaction is today's. raw is not kept.
+func (p *Pipeline) Process(raw *Raw, number uint64, at time.Time, b *Batch) {
+	b.Reset()
+	b.Number, b.Time, b.agent, b.chain = number, at, p.agent, p.chain
+	b.Ranges = append(b.Ranges, raw.Ranges...)
+	b.Pieces = append(b.Pieces, raw.Pieces...)
+	p.now, p.pathOf = at.UnixNano(), nil
+	p.created = append(appendTime(append(p.created[:0], `,"created_at":"`...), at.UnixNano()), '"')
+	p.vals.counts = &b.Redactions
+	for i, cut := range raw.Cuts {
+		b.Records = append(b.Records, Record{Cut: cut, Seq: i})
+		rec := &b.Records[i]
+		if raw.Seqs != nil {
+			rec.Seq = raw.Seqs[i]
+		}
+		if raw.Replay != nil {
+			rec.Decision = raw.Replay[i]
+			rec.Leaf = Leaf{}
+			if rec.Fate != Deliver {
+				continue
+			}
+		}
+		lo := len(b.buf)
+		p.convertSafely(raw, b, i)
+		if rec.Fate != Deliver {
+			b.buf = b.buf[:lo]
+		}
+	}
+}
+
+// convertSafely turns a panic, which is a bug of ours, into a dead letter, so that one line cannot stop the others. The
+// panic's value is not shown: it may quote the line.
+func (p *Pipeline) convertSafely(raw *Raw, b *Batch, i int) {
+	defer func() {
+		if recover() != nil {
+			b.Records[i].Fate, b.Records[i].Reason = DeadLetter, ReasonPanic
+			b.Panics++
+		}
+	}()
+	p.convert(raw, b, i)
+}
+
+// convert is the way of one record.
+func (p *Pipeline) convert(raw *Raw, b *Batch, i int) {
+	r, rec := &p.rec, &b.Records[i]
+	replayed := raw.Replay != nil
+	p.decode(raw, rec.Cut)
+	stream := raw.Ranges[rec.Range].Stream
+	if !replayed {
+		if len(r.content) == 0 {
+			rec.Fate, rec.Reason = Drop, ReasonBlank
+			return
+		}
+		if r.flags.text && stream.NonJSON != KeepText {
+			rec.Fate, rec.Reason = Drop, ReasonNonJSON
+			if stream.NonJSON == DeadLetterText {
+				rec.Fate = DeadLetter
+			}
+			return
+		}
+	}
+	kind, by := p.classify()
+	decided := rec.Decision
+	rec.Kind = kind
+	p.stamp(rec)
+	if replayed {
+		rec.Decision = decided
+	}
+	p.takeTime(rec)
+	p.identify(b, i)
+	p.complete(rec.Kind)
+	p.encode(b, i, by, stream)
+}
+
+// stamp decides the record's time: its own, if it has one in the accepted window, or else the batch's.
+func (p *Pipeline) stamp(rec *Record) {
+	rec.Time = p.now
+	t, ok := p.ownTime()
+	switch {
+	case !ok:
+	case t < p.now-int64(acceptPast) || t > p.now+int64(acceptFuture):
+		p.rec.flags.badTime = true
+	default:
+		rec.Time, rec.Dated = t, true
+	}
+}
+
+// identify gives the record its id.
+func (p *Pipeline) identify(b *Batch, i int) {
+	rec := &b.Records[i]
+	if b.Ranges[rec.Range].Stream.TrustIDs {
+		if rec.ID, rec.Trusted = p.givenID(); rec.Trusted {
+			return
+		}
+	}
+	rec.ID = ownID(b, i)
+}
+
+// ownID derives the id of record i: from its position if its time is its own, or else from its place in the chain.
+func ownID(b *Batch, i int) ulid.ULID {
+	rec := &b.Records[i]
+	t := time.Unix(0, rec.Time)
+	if !rec.Dated || len(b.Ranges) == 0 { // a restored batch has places in the chain only
+		return activity.SequenceID(t, b.agent, b.chain, b.Number, uint64(rec.Seq))
+	}
+	offset, length := position(b.Pieces, rec.Cut)
+	return activity.PositionID(t, b.agent, b.Ranges[rec.Range].Stream.ID, offset, length)
+}
+
+// givenID returns the line's own id, if it is a ULID.
+func (p *Pipeline) givenID() (ulid.ULID, bool) {
+	r := &p.rec
+	n := r.reading.node(role(activity.ID))
+	if n == 0 || r.tape.Nodes[n].Type != tape.String {
+		return ulid.ULID{}, false
+	}
+	id, err := ulid.ParseStrict(string(r.tape.Raw(&r.tape.Nodes[n])))
+	if err == nil {
+		r.tape.Nodes[n].Flags |= tape.Taken
+	}
+	return id, err == nil
+}
+
+// EncodeChain writes a chain id as documents carry it.
+func EncodeChain(c activity.ChainID) string { return base64.RawURLEncoding.EncodeToString(c[:]) }

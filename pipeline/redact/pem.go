@@ -1,0 +1,118 @@
+package redact
+
+import "bytes"
+
+// dashes looks at two dashes, a PEM block or the flag of a command line, or at curl's "-u".
+func (s *scan) dashes(i int) int {
+	text := s.text
+	if hasAt(text, i, "-u ") {
+		if i == 0 || is(text[i-1], isSpace) {
+			return s.userArgument(i + 3)
+		}
+		return 0
+	}
+	start := i
+	for start > 0 && i-start < 5 && text[start-1] == '-' {
+		start--
+	}
+	if hasAt(text, start, "-----BEGIN ") {
+		return s.pem(start)
+	}
+	if hasAt(text, start, "-----END ") {
+		return s.pemEnd(start)
+	}
+	if start+1 == i {
+		return s.flag(i + 1)
+	}
+	return 0
+}
+
+var pemDashes = []byte("-----")
+
+// pemLabel returns the end of the armour line whose label begins at i, and whether it is one of a private key (RFC 7468,
+// and the OpenSSH and OpenPGP forms).
+func pemLabel(text []byte, i int) (end int, private bool) {
+	line := text[i:min(len(text), i+80)]
+	n := bytes.Index(line, pemDashes)
+	if n < 0 {
+		// Cut off inside the label: what there is decides.
+		return len(text), len(line) < 80 && span(line, 0, isUpper|isSpace) == len(line) && bytes.Contains(line, []byte("PRIVATE"))
+	}
+	return i + n + len(pemDashes), bytes.Contains(line[:n], []byte("PRIVATE KEY"))
+}
+
+// pem masks a private key from its BEGIN line to the end of its END line, whatever the line ends are: real, escaped, or
+// none. Without an END all the rest goes.
+func (s *scan) pem(i int) int {
+	if !s.r.enabled[PrivateKey] {
+		return 0
+	}
+	text := s.text
+	body, private := pemLabel(text, i+len("-----BEGIN "))
+	if !private {
+		return 0
+	}
+	end := len(text)
+	if n := bytes.Index(text[body:], []byte("-----END ")); n >= 0 {
+		end, _ = pemLabel(text, body+n+len("-----END "))
+	}
+	return s.emit(i, end, PrivateKey)
+}
+
+// pemEnd masks the lines before an END whose BEGIN is missing.
+func (s *scan) pemEnd(i int) int {
+	if !s.r.enabled[PrivateKey] {
+		return 0
+	}
+	text := s.text
+	end, private := pemLabel(text, i+len("-----END "))
+	if !private {
+		return 0
+	}
+	lo := 0
+	if n := len(s.ms); n > s.base {
+		lo = s.ms[n-1].End
+	}
+	start := i
+	for start > lo {
+		c := text[start-1]
+		if !is(c, isAlnum|isSpace) && c != '+' && c != '/' && c != '=' && c != '\\' {
+			break
+		}
+		start--
+	}
+	for start < i && is(text[start], isSpace) {
+		start++
+	}
+	return s.emit(start, end, PrivateKey)
+}
+
+// flag masks the argument of --password and the like, and the password of --user name:password.
+func (s *scan) flag(i int) int {
+	text := s.text
+	end := span(text[:min(len(text), i+maxKey)], i, isToken)
+	if end == i || end >= len(text) || text[end] != ' ' || end+1 < len(text) && text[end+1] == '-' {
+		return 0
+	}
+	if s.r.names.verdict(text[i:end]) == Redact {
+		return s.value(end, key{start: i, end: end}, SecretName)
+	}
+	if n := end - i; n == 4 && hasFold(text, i, "user") || n == 10 && hasFold(text, i, "proxy-user") {
+		return s.userArgument(end + 1)
+	}
+	return 0
+}
+
+// userArgument masks the password of a name:password argument at i. Two numbers are a user's and a group's.
+func (s *scan) userArgument(i int) int {
+	text := s.text
+	if i < len(text) && isQuote(text[i]) {
+		i++
+	}
+	end := bareEnd(text, i, key{})
+	n := bytes.IndexByte(text[i:end], ':')
+	if n < 0 || n+1 == end-i || placeholder(text[i+n+1:end]) || span(text, i+n+1, isNumeral) == end && end-i-n < 7 {
+		return 0
+	}
+	return s.emit(i+n+1, end, BasicAuth)
+}

@@ -1,0 +1,196 @@
+package redact
+
+import "math/bits"
+
+// A trigger word holds eight bitmaps of eight bits, one a class; the table has bit 0 of each, shifted by the byte's place.
+const (
+	atToken  = 0      // part of a long token
+	atDigit  = 1 << 3 // shifts, in bits
+	atPoint  = 2 << 3 // a byte that a detector looks at for itself
+	atDash   = 3 << 3
+	atB      = 4 << 3 // "Bearer", "Basic"
+	atEA     = 5 << 3
+	atEscape = 6 << 3 // a backslash
+	atU      = 7 << 3
+)
+
+// maxDepth bounds encodings inside encodings: a base64 text inside a percent-encoded one is two.
+const maxDepth = 4
+
+func (r *Rules) buildTriggers() {
+	t := &r.triggers
+	for c := range t {
+		if is(byte(c), isToken) {
+			t[c] |= 1 << atToken
+		}
+		if is(byte(c), isNumeral) {
+			t[c] |= 1 << atDigit
+		}
+	}
+	points := "@:=>%&'"
+	if r.enabled[Phone] {
+		points += "+("
+	}
+	if r.enabled[MAC] {
+		points += "."
+	}
+	for _, c := range points {
+		t[c] |= 1 << atPoint
+	}
+	t['-'] |= 1 << atDash
+	for _, c := range "bB" {
+		t[c] |= 1 << atB
+	}
+	for _, c := range "eaEA" {
+		t[c] |= 1 << atEA
+	}
+	t['\\'] |= 1 << atEscape
+	t['u'] |= 1 << atU
+	r.anyDigit = r.enabled[IP] || r.enabled[Phone]
+}
+
+// scan is one reading of one text.
+type scan struct {
+	r     *Rules
+	text  []byte
+	ms    []Match
+	base  int // ms[:base] is the caller's
+	depth int // of decoding
+
+	tokenEnd   int // long tokens are judged up to here
+	base64End  int // base64 is decoded up to here
+	percentEnd int // percent-encoded runs are decoded up to here
+	entityDone bool
+	escapeDone bool
+}
+
+// Scan appends the secrets in text to dst: in order, not overlapping, each within the text. text is unescaped UTF-8 of
+// any length; bytes that are no UTF-8 do no harm. The time is linear in the length. Scan allocates only where it has to
+// decode something, or dst to grow.
+func (r *Rules) Scan(dst []Match, text []byte) []Match {
+	s := scan{r: r, text: text, ms: dst, base: len(dst)}
+	s.run()
+	return s.ms
+}
+
+// watched are the classes a byte of which can be a candidate. A block without one costs the table and one look.
+const watched = 0xff<<atDigit | 0xff<<atPoint | 0xff<<atDash | 0xff<<atB | 0xff<<atEscape
+
+func (s *scan) run() {
+	text, t := s.text, &s.r.triggers
+	for i := 0; i < len(text); {
+		var m uint64
+		if len(text)-i >= 8 {
+			b := (*[8]byte)(text[i:])
+			m = t[b[0]] | t[b[1]]<<1 | t[b[2]]<<2 | t[b[3]]<<3 | t[b[4]]<<4 | t[b[5]]<<5 | t[b[6]]<<6 | t[b[7]]<<7
+		} else {
+			for k, c := range text[i:] {
+				m |= t[c] << k
+			}
+		}
+		next := i + 8
+		if uint8(m>>atToken) == 0xff && i >= s.tokenEnd {
+			next = max(next, s.token(i))
+		}
+		if m&watched != 0 && next == i+8 {
+			next = s.block(i, m)
+		}
+		i = next
+	}
+}
+
+// block lets the candidates among the eight bytes at i be looked at, given their classes. It returns where to go on.
+func (s *scan) block(i int, m uint64) int {
+	var prev uint64 // the classes of the byte before
+	if i > 0 {
+		prev = s.r.triggers[s.text[i-1]]
+	}
+	// The beginnings of digit runs, of three or more as far as the block shows it.
+	digit, dash := uint8(m>>atDigit), uint8(m>>atDash)
+	starts := digit &^ (digit<<1 | uint8(prev>>atDigit)&1)
+	if !s.r.anyDigit {
+		starts &= (digit>>1 | 0x80) & (digit>>2 | 0xc0)
+	}
+	found := starts | uint8(m>>atPoint) |
+		dash&(dash<<1|uint8(prev>>atDash)&1|uint8(m>>atU)>>1|0x80) |
+		uint8(m>>atB)&(uint8(m>>atEA)>>1|0x80) |
+		uint8(m>>atEscape)&(uint8(m>>atU)>>1|0x80)
+	for found != 0 {
+		k := bits.TrailingZeros8(found)
+		found &= found - 1
+		end := s.candidate(i + k)
+		if end >= i+8 {
+			s.tokenEnd = max(s.tokenEnd, end)
+			return end
+		}
+		if end > i+k {
+			found &= 0xff << (end - i)
+		}
+	}
+	return i + 8
+}
+
+// candidate lets the detectors of the byte at i look closer. It returns where to go on when that is further than i: only
+// a match, or a value that is allowed, may be jumped over, so that no long token is entered in the middle.
+func (s *scan) candidate(i int) int {
+	switch c := s.text[i]; c {
+	case ':', '=':
+		if c == ':' && (s.r.enabled[IP] || s.r.enabled[MAC]) {
+			if e := s.colons(i); e > i {
+				return e
+			}
+		}
+		return s.pair(i)
+	case '@':
+		return s.at(i)
+	case '-':
+		return s.dashes(i)
+	case 'b', 'B':
+		return s.scheme(i)
+	case '%':
+		return s.percent(i)
+	case '>':
+		return s.tag(i)
+	case '\\':
+		return s.escape(i)
+	case '&':
+		return s.entity(i)
+	case '\'':
+		return s.sql(i)
+	case '+', '(':
+		return s.phone(i)
+	case '.':
+		return s.dot(i)
+	default:
+		return s.digits(i)
+	}
+}
+
+// emit records a match and returns its end. What overlaps an earlier match is merged with it: nothing of either may stay.
+// What touches a mask is none, and emit returns 0: it was judged when the secret stood there, and cutting that out must not
+// make a new one of the rest.
+func (s *scan) emit(start, end int, d Detector) int {
+	if hasAt(s.text, end, Mask) || hasAt(s.text, start-len(Mask), Mask) {
+		return 0
+	}
+	at := len(s.ms)
+	for at > s.base && s.ms[at-1].Start >= end {
+		at-- // found looking back, behind a later match
+	}
+	first := at
+	m := Match{Start: start, End: end, Detector: d}
+	for first > s.base && s.ms[first-1].End > start {
+		first--
+		m.Start, m.End = min(m.Start, s.ms[first].Start), max(m.End, s.ms[first].End)
+		m.Detector = s.ms[first].Detector
+	}
+	if first == at {
+		s.ms = append(s.ms, m)
+		copy(s.ms[at+1:], s.ms[at:])
+		s.ms[at] = m
+		return m.End
+	}
+	s.ms[first] = m
+	s.ms = append(s.ms[:first+1], s.ms[at:]...)
+	return m.End
+}

@@ -1,0 +1,162 @@
+package elasticsearch
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/elastic/elastic-transport-go/v8/elastictransport"
+	"github.com/elastic/go-elasticsearch/v8/esapi"
+)
+
+// maxAnswer bounds what is read of one answer, in bytes: a page of a thousand documents, or a bulk request refused item
+// by item, is far below.
+const maxAnswer = 128 << 20
+
+// A client makes single attempts at requests. It goes round the nodes and leaves out those that do not answer for a
+// while; whether and when to try again is the caller's business. It checks neither product nor version, and asks nothing
+// when it is made.
+type client struct {
+	nodes   *elastictransport.Client
+	http    *http.Transport
+	secrets *secrets
+	timeout time.Duration
+}
+
+func newClient(c Config) (*client, error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	urls, err := c.urls()
+	if err != nil {
+		return nil, err
+	}
+	tlsConfig, err := c.tls()
+	if err != nil {
+		return nil, err
+	}
+	t := &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		TLSClientConfig:     tlsConfig,
+		TLSHandshakeTimeout: 10 * time.Second,
+		MaxIdleConnsPerHost: c.Concurrency,
+		IdleConnTimeout:     30 * time.Second, // before load balancers end them
+		DisableCompression:  true,             // answers are short
+		WriteBufferSize:     32 << 10,
+	}
+	nodes, err := elastictransport.NewClient(
+		elastictransport.WithURLs(urls...), elastictransport.WithTransport(t),
+		elastictransport.WithDisableRetry(), elastictransport.WithUserAgent("activity-agent"))
+	if err != nil {
+		return nil, fmt.Errorf("store.elasticsearch: %w", err)
+	}
+	return &client{nodes: nodes, http: t, secrets: newSecrets(c), timeout: c.RequestTimeout}, nil
+}
+
+// tls trusts the system's certificates and those of ca_cert. There is no way to trust anything else.
+func (c Config) tls() (*tls.Config, error) {
+	t := &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.CACert != "" {
+		pem, err := os.ReadFile(c.CACert)
+		if err != nil {
+			return nil, fmt.Errorf("store.elasticsearch.ca_cert: %w", err)
+		}
+		if t.RootCAs, err = x509.SystemCertPool(); err != nil {
+			t.RootCAs = x509.NewCertPool()
+		}
+		if !t.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("store.elasticsearch.ca_cert: %s holds no certificate in PEM form", c.CACert)
+		}
+	}
+	if c.ClientCert != "" {
+		load := func() (*tls.Certificate, error) {
+			pair, err := tls.LoadX509KeyPair(c.ClientCert, c.ClientKey)
+			if err != nil {
+				return nil, fmt.Errorf("store.elasticsearch.client_cert: %w", err)
+			}
+			return &pair, nil
+		}
+		if _, err := load(); err != nil {
+			return nil, err
+		}
+		t.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
+	}
+	return t, nil
+}
+
+// close ends idle connections.
+func (c *client) close() error {
+	err := c.nodes.Close(context.Background())
+	c.http.CloseIdleConnections()
+	return err
+}
+
+// Perform sends one request to one node. It makes client an esapi.Transport.
+func (c *client) Perform(req *http.Request) (*http.Response, error) {
+	auth, err := c.secrets.authorization()
+	if err != nil {
+		return nil, err
+	}
+	if auth != "" {
+		req.Header.Set("Authorization", auth)
+	}
+	return c.nodes.Perform(req)
+}
+
+// call makes one attempt at a request and returns the whole answer. A status from 400 on is an *Error; where nothing
+// readable came, the error is another.
+func (c *client) call(ctx context.Context, op string, r esapi.Request) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	res, err := r.Do(ctx, c)
+	if err != nil {
+		return nil, c.failed(ctx, op, err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	answer, err := readAnswer(nil, res.Body)
+	if err != nil {
+		return nil, c.failed(ctx, op, err)
+	}
+	if res.StatusCode >= 400 {
+		return nil, c.refused(op, res.StatusCode, res.Header, answer)
+	}
+	return answer, nil
+}
+
+// failed explains an error of the way there or back.
+func (c *client) failed(ctx context.Context, op string, err error) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("%s: no answer from Elasticsearch within %v: %w", op, c.timeout, context.DeadlineExceeded)
+	}
+	return fmt.Errorf("%s: cannot reach Elasticsearch: %w", op, err)
+}
+
+// readAnswer reads all of r into the memory of dst.
+func readAnswer(dst []byte, r io.Reader) ([]byte, error) {
+	r = io.LimitReader(r, maxAnswer+1)
+	dst = dst[:0]
+	for {
+		if len(dst) == cap(dst) {
+			dst = append(dst, 0)[:len(dst)]
+		}
+		n, err := r.Read(dst[len(dst):cap(dst)])
+		dst = dst[:len(dst)+n]
+		if len(dst) > maxAnswer {
+			return dst, errors.New("the answer is too long")
+		}
+		if errors.Is(err, io.EOF) {
+			return dst, nil
+		}
+		if err != nil {
+			return dst, err
+		}
+	}
+}

@@ -1,0 +1,168 @@
+package elasticsearch
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/truledgr/activity-agent/activity"
+	"github.com/truledgr/activity-agent/activity/search"
+)
+
+// Limits of what is indexed of one value; the document keeps all of it. A keyword's characters take four bytes at most,
+// so that none is longer than Lucene's 32,766.
+const (
+	ignoreAbove = 4096
+	depthLimit  = 20 // of a free object; the encoder stops at 18
+)
+
+// A Template is what `setup` puts into the cluster.
+type Template struct {
+	Kind string // "component_template" or "index_template"
+	Name string
+	Body json.RawMessage
+}
+
+// object is a JSON object; encoding/json writes its members in the order of their names.
+type object = map[string]any
+
+// Templates returns a component template that all kinds share, and an index template for each kind. exact says whether the
+// cluster can cut text into words just as search.AppendWords does: see textParts.
+func (c Config) Templates(exact bool) []Template {
+	common := c.IndexPrefix + "-common"
+	settings := object{
+		"number_of_shards":     1,
+		"auto_expand_replicas": "0-1", // a copy, as soon as there is a second node
+		"codec":                "best_compression",
+	}
+	if exact {
+		settings["analysis"] = analysis()
+	}
+	out := []Template{template("component_template", common, object{
+		"template": object{
+			"settings": object{"index": settings},
+			"mappings": object{"dynamic": false, "properties": properties(func(f activity.Field) bool { return f.Kinds == activity.AllKinds }, exact)},
+		},
+	})}
+	for _, k := range activity.Kinds() {
+		out = append(out, template("index_template", c.IndexPrefix+"-"+k.Family(), object{
+			"index_patterns": []string{c.IndexPrefix + "-" + k.Family() + "-*"},
+			// The users' own settings, such as a life cycle, go into a component template of this name, and win.
+			"composed_of":                        []string{common, c.IndexPrefix + "@custom"},
+			"ignore_missing_component_templates": []string{c.IndexPrefix + "@custom"},
+			// Where one prefix begins with another, the longer one is meant. 100 is what Elastic's own templates have.
+			"priority": 200 + len(c.IndexPrefix),
+			"template": object{
+				"aliases": object{c.IndexPrefix: object{}},
+				"mappings": object{"properties": properties(func(f activity.Field) bool {
+					return f.Kinds != activity.AllKinds && f.Kinds.Has(k)
+				}, exact)},
+			},
+		}))
+	}
+	return out
+}
+
+// template adds who made it, and a fingerprint by which a later setup knows whether anything is different.
+func template(kind, name string, body object) Template {
+	sum := sha256.Sum256(encode(body))
+	body["_meta"] = object{
+		"managed_by":  "activity-agent",
+		"fingerprint": base64.RawURLEncoding.EncodeToString(sum[:12]),
+	}
+	return Template{kind, name, encode(body)}
+}
+
+func encode(v any) []byte {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v) // objects, lists, texts and numbers always encode
+	return bytes.TrimSpace(b.Bytes())
+}
+
+// otherNames are ECS names beyond the one in the table.
+var otherNames = map[string]activity.FieldID{"source.ip": activity.IPAddress}
+
+// properties maps the fields that in chooses, and their ECS names.
+func properties(in func(activity.Field) bool, exact bool) object {
+	root := object{}
+	for id := activity.FieldID(1); id < activity.FieldCount; id++ {
+		f := id.Field()
+		if !in(f) {
+			continue
+		}
+		put(root, f.Name, fieldMapping(id, exact))
+		// A name below the field itself is a multi-field of it (user_agent.original): see fieldMapping.
+		if f.ECS != "" && f.ECS != f.Name && !strings.HasPrefix(f.ECS, f.Name+".") {
+			put(root, f.ECS, object{"type": "alias", "path": f.Name})
+		}
+	}
+	for name, id := range otherNames {
+		if in(id.Field()) {
+			put(root, name, object{"type": "alias", "path": id.Name()})
+		}
+	}
+	return root
+}
+
+// put sets the mapping of a dotted name, making the objects above it.
+func put(root object, name string, mapping object) {
+	for {
+		first, rest, below := strings.Cut(name, ".")
+		if !below {
+			root[name] = mapping
+			return
+		}
+		parent, ok := root[first].(object)
+		if !ok {
+			parent = object{"properties": object{}}
+			root[first] = parent
+		}
+		root, name = parent["properties"].(object), rest
+	}
+}
+
+// fieldMapping is the mapping of one field. A value that its type cannot hold must not cost the document, so whatever
+// Elasticsearch can pass over it does.
+func fieldMapping(id activity.FieldID, exact bool) object {
+	f := id.Field()
+	m, below := object{}, object{}
+	switch f.Type {
+	case activity.Keyword, activity.Keywords:
+		m["type"], m["ignore_above"] = "keyword", ignoreAbove
+	case activity.Text:
+		m["type"], m["norms"] = "text", false
+	case activity.IP:
+		m["type"], m["ignore_malformed"] = "ip", true
+	case activity.Date:
+		m["type"] = "date_nanos"
+		if id != activity.Timestamp {
+			m["ignore_malformed"] = true
+		}
+	case activity.Bool:
+		m["type"] = "boolean"
+	case activity.Long:
+		m["type"], m["ignore_malformed"] = "long", true
+	case activity.Double:
+		m["type"], m["ignore_malformed"] = "double", true
+	case activity.Free:
+		m["type"], m["ignore_above"], m["depth_limit"] = "flattened", ignoreAbove, depthLimit
+	case activity.List:
+		m["type"], m["enabled"] = "object", false
+	}
+	if below2, ok := strings.CutPrefix(f.ECS, f.Name+"."); ok {
+		below[below2] = object{"type": m["type"], "ignore_above": ignoreAbove}
+	}
+	if slices.Contains(search.TextFields(), id) {
+		maps.Copy(below, textParts(exact))
+	}
+	if len(below) > 0 {
+		m["fields"] = below
+	}
+	return m
+}

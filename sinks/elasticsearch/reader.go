@@ -1,0 +1,276 @@
+package elasticsearch
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/elastic/go-elasticsearch/v8/esapi"
+	"github.com/oklog/ulid/v2"
+
+	"github.com/truledgr/activity-agent/activity"
+	"github.com/truledgr/activity-agent/activity/search"
+)
+
+// A Reader answers questions from the cluster. What was stored in the last second or so (index.refresh_interval) is in no
+// search yet; Get finds it.
+//
+// Answers are those of the SQLite store, but for these: a keyword, and a value in a free object, of more than 4096
+// characters is not searched and not sorted by; details.x.exists does not see that details.x is an object; and where the
+// cluster has no pattern tokeniser (see Setup.Exact), full text differs as phrase.query says.
+type Reader struct {
+	target target
+	client *client
+}
+
+var _ search.Store = (*Reader)(nil)
+
+// OpenReader prepares for questions. It connects to nothing yet.
+func OpenReader(c Config) (*Reader, error) {
+	cl, err := newClient(c)
+	if err != nil {
+		return nil, err
+	}
+	prefix, periods := c.Target()
+	return &Reader{target{prefix, periods}, cl}, nil
+}
+
+// Close ends the connections.
+func (r *Reader) Close() error { return r.client.close() }
+
+// Search returns one page.
+func (r *Reader) Search(ctx context.Context, q search.Query) (search.Page, error) {
+	var page search.Page
+	body, err := searchBody(&q)
+	if err != nil {
+		return page, err
+	}
+	answer, err := r.client.call(ctx, "search", esapi.SearchRequest{
+		Index: r.indices(q.Kinds), Body: bytes.NewReader(encode(body)),
+		IgnoreUnavailable: yes(), AllowNoIndices: yes(), AllowPartialSearchResults: no(),
+	})
+	if err != nil {
+		return page, question(err)
+	}
+	var got struct {
+		TimedOut bool `json:"timed_out"`
+		Hits     struct {
+			Total struct {
+				Value    int64  `json:"value"`
+				Relation string `json:"relation"`
+			} `json:"total"`
+			Hits []struct {
+				Source json.RawMessage `json:"_source"`
+				Sort   []any           `json:"sort"`
+			} `json:"hits"`
+		} `json:"hits"`
+	}
+	d := json.NewDecoder(bytes.NewReader(answer))
+	d.UseNumber()
+	if d.Decode(&got) != nil || got.TimedOut {
+		return page, fmt.Errorf("search: %w", errAnswer)
+	}
+	page.Total, page.TotalAtLeast = got.Hits.Total.Value, got.Hits.Total.Relation == "gte"
+	hits := got.Hits.Hits
+	order := q.Order()
+	// One document more than the page has says that there is a next one. Where the window ends with the page it is not known.
+	if n := q.PageSize(); len(hits) > n || len(hits) == n && pageSize(&q) == n {
+		hits = hits[:n]
+		values, err := cursorValues(order, hits[n-1].Sort)
+		if err != nil {
+			return page, err
+		}
+		page.Next = search.EncodeCursor(order, values)
+	}
+	for _, h := range hits {
+		item, err := search.Select(h.Source, q.Fields)
+		if err != nil {
+			return page, fmt.Errorf("search: a stored document: %w", err)
+		}
+		page.Items = append(page.Items, item)
+	}
+	return page, nil
+}
+
+// Count counts what matches.
+func (r *Reader) Count(ctx context.Context, q search.Query) (int64, error) {
+	query, err := queryOf(&q)
+	if err != nil {
+		return 0, err
+	}
+	answer, err := r.client.call(ctx, "count", esapi.CountRequest{
+		Index: r.indices(q.Kinds), Body: bytes.NewReader(encode(object{"query": query})), IgnoreUnavailable: yes(), AllowNoIndices: yes(),
+	})
+	if err != nil {
+		return 0, question(err)
+	}
+	var got struct {
+		Count  int64 `json:"count"`
+		Shards struct {
+			Failed int `json:"failed"`
+		} `json:"_shards"`
+	}
+	if json.Unmarshal(answer, &got) != nil {
+		return 0, fmt.Errorf("count: %w", errAnswer)
+	}
+	if got.Shards.Failed > 0 {
+		return 0, fmt.Errorf("count: %d shards did not answer: look at the cluster's health", got.Shards.Failed)
+	}
+	return got.Count, nil
+}
+
+// Get looks in the indices of the id's time, where it also finds what no search finds yet, and then in all: a document is
+// in the index of its own time, which a given id need not have, and the periods may have been others once.
+func (r *Reader) Get(ctx context.Context, id ulid.ULID) (json.RawMessage, error) {
+	var keys []docKey
+	for _, k := range activity.Kinds() {
+		name := r.target.appendIndex(nil, k, ulid.Time(id.Time()).UnixNano())
+		keys = append(keys, docKey{string(name), id.String()})
+	}
+	docs, err := r.client.mget(ctx, "read a document", keys)
+	if err != nil {
+		return nil, err
+	}
+	if i := slices.IndexFunc(docs, func(d json.RawMessage) bool { return d != nil }); i >= 0 {
+		return docs[i], nil
+	}
+	page, err := r.Search(ctx, search.Query{
+		Where: []search.Condition{{Field: activity.ID, Values: []any{id.String()}}}, Limit: 1, SkipTotal: true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(page.Items) == 0 {
+		return nil, search.ErrNotFound
+	}
+	return page.Items[0], nil
+}
+
+// indices are the names to ask for the kinds. The families are named, not prefix-*, under which others may keep theirs.
+func (r *Reader) indices(kinds []activity.Kind) []string {
+	if len(kinds) == 0 {
+		kinds = activity.Kinds()
+	}
+	names := make([]string, len(kinds))
+	for i, k := range kinds {
+		names[i] = r.target.prefix + "-" + k.Family() + "-*"
+	}
+	return names
+}
+
+func yes() *bool { b := true; return &b }
+func no() *bool  { return new(bool) }
+
+// question corrects the advice of an error: a 400 is our question's fault.
+func question(err error) error {
+	var e *Error
+	if errors.As(err, &e) && e.Status == 400 {
+		return fmt.Errorf("%s: Elasticsearch does not understand the question (%s): were the indices made without `activity-agent setup`?", e.Op, e.Type)
+	}
+	return err
+}
+
+// pageSize is how many documents to ask for: one more than the page, as far as the window goes.
+func pageSize(q *search.Query) int {
+	return min(q.PageSize()+1, search.MaxWindow-q.Offset)
+}
+
+// searchBody is the body of the search for one page.
+func searchBody(q *search.Query) (object, error) {
+	query, err := queryOf(q)
+	if err != nil {
+		return nil, err
+	}
+	order := q.Order()
+	sort := make([]object, len(order))
+	for i, k := range order {
+		sort[i] = object{k.Field.Name(): sortKey(k)}
+	}
+	body := object{"query": query, "sort": sort, "size": pageSize(q), "track_total_hits": search.MaxTotal}
+	if q.SkipTotal {
+		body["track_total_hits"] = false
+	}
+	if q.Offset > 0 {
+		body["from"] = q.Offset
+	}
+	if q.Cursor != "" {
+		values, err := search.DecodeCursor(order, q.Cursor)
+		if err != nil {
+			return nil, err
+		}
+		body["search_after"] = sortValues(order, values)
+	}
+	return body, nil
+}
+
+// queryOf translates everything of q but its order and page, and the kinds that the indices stand for.
+func queryOf(q *search.Query) (object, error) {
+	if _, err := search.ParseText(q.Text); err != nil {
+		return nil, err
+	}
+	must, not := []object{}, []object{}
+	if span := period(q); len(span) > 0 {
+		must = append(must, object{"range": object{"@timestamp": span}})
+	}
+	for i := range q.Where {
+		c, negative := condition(&q.Where[i])
+		if negative {
+			not = append(not, c)
+		} else {
+			must = append(must, c)
+		}
+	}
+	for _, p := range phrases(q.Text) {
+		if p.not {
+			not = append(not, p.query())
+		} else {
+			must = append(must, p.query())
+		}
+	}
+	return object{"bool": object{"filter": must, "must_not": not}}, nil
+}
+
+func period(q *search.Query) object {
+	span := object{}
+	if !q.From.IsZero() {
+		span["gte"] = instant(q.From)
+	}
+	if !q.To.IsZero() {
+		span["lt"] = instant(q.To)
+	}
+	return span
+}
+
+func instant(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+
+// condition translates one condition; negative says that it must not hold.
+func condition(c *search.Condition) (query object, negative bool) {
+	name := c.Field.Name()
+	if c.Field == activity.Amendments {
+		name = activity.UpdatedAt.Name() // the list is not indexed; this is set whenever it is
+	}
+	if c.Path != "" {
+		name += "." + c.Path
+	}
+	values := make([]any, len(c.Values))
+	for i, v := range c.Values {
+		values[i] = v
+		if t, ok := v.(time.Time); ok {
+			values[i] = instant(t)
+		}
+	}
+	switch c.Op {
+	case search.Any:
+		return object{"terms": object{name: values}}, false
+	case search.Exists:
+		return object{"exists": object{"field": name}}, values[0] == false
+	case search.Prefix:
+		return object{"prefix": object{name: object{"value": values[0]}}}, false
+	}
+	sign := map[search.Op]string{search.GTE: "gte", search.LTE: "lte", search.GT: "gt", search.LT: "lt"}[c.Op]
+	return object{"range": object{name: object{sign: values[0]}}}, false
+}

@@ -1,0 +1,302 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/truledgr/activity-agent/activity"
+	"github.com/truledgr/activity-agent/activity/search"
+)
+
+// A plan is a question as SQL: the conditions, and which index leads to the rows.
+type plan struct {
+	r     *Reader
+	where []string
+	args  []any
+	// few: the full text has found no more than Reader.narrow rows; look at those alone and sort them.
+	few bool
+}
+
+// plan translates everything of q but its order and page.
+func (r *Reader) plan(ctx context.Context, q *search.Query) (*plan, error) {
+	p := &plan{r: r}
+	text, err := search.ParseText(q.Text)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.period(q); err != nil {
+		return nil, err
+	}
+	p.kinds(q.Kinds)
+	for i := range q.Where {
+		p.condition(&q.Where[i])
+	}
+	return p, p.words(ctx, text, q.Where)
+}
+
+func (p *plan) add(where string, args ...any) {
+	p.where = append(p.where, where)
+	p.args = append(p.args, args...)
+}
+
+func (p *plan) period(q *search.Query) error {
+	if !q.From.IsZero() {
+		p.add(`"@timestamp" >= ?`, q.From.UnixNano())
+	}
+	if !q.To.IsZero() {
+		p.add(`"@timestamp" < ?`, q.To.UnixNano())
+	}
+	return nil
+}
+
+// kinds uses the index of kind and time for one kind. The rows of several kinds would have to be sorted, so then (+) the
+// index of time serves.
+func (p *plan) kinds(kinds []activity.Kind) {
+	switch len(kinds) {
+	case 0:
+	case 1:
+		p.add("kind = ?", kinds[0].String())
+	default:
+		values := make([]any, len(kinds))
+		for i, k := range kinds {
+			values[i] = k.String()
+		}
+		p.add("+kind IN "+marks(values), values...)
+	}
+}
+
+// marks makes "(?, ?)".
+func marks(values []any) string {
+	return "(" + strings.TrimSuffix(strings.Repeat("?, ", len(values)), ", ") + ")"
+}
+
+// words adds the full text, and the identifiers that it also knows.
+//
+// The text itself must be asked for: it has no column. Identifiers have one, so for them the full text only leads to the
+// rows, if it leads to few.
+func (p *plan) words(ctx context.Context, t search.Text, where []search.Condition) error {
+	must := phrases(t.Must, "")
+	lead := slices.Clone(must)
+	for i := range where {
+		if e := identifier(&where[i]); e != "" {
+			lead = append(lead, e)
+		}
+	}
+	not := strings.Join(phrases(t.Not, ""), " OR ")
+	if len(lead) > 0 {
+		match := strings.Join(lead, " AND ")
+		n, err := p.r.matches(ctx, match)
+		if err != nil {
+			return err
+		}
+		if p.few = n <= p.r.narrow; p.few {
+			must = lead
+		}
+	}
+	in := "seq IN (SELECT rowid FROM " + textTable + " WHERE words MATCH ?)"
+	switch {
+	case len(must) > 0 && not != "":
+		p.add(in, "("+strings.Join(must, " AND ")+") NOT ("+not+")")
+	case len(must) > 0:
+		p.add(in, strings.Join(must, " AND "))
+	case not != "":
+		p.add("NOT "+in, not)
+	}
+	return nil
+}
+
+// matches counts the rows that a full-text expression finds, to one over narrow.
+func (r *Reader) matches(ctx context.Context, match string) (n int64, err error) {
+	err = r.db.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s WHERE words MATCH ? LIMIT %d)",
+		textTable, r.narrow+1), match).Scan(&n)
+	return n, failed("search", r.path, err)
+}
+
+// phrases writes phrases for FTS5, after a marker. Words are letters and digits alone, so that nothing needs an escape.
+func phrases(ps []search.Phrase, marker string) []string {
+	out := make([]string, len(ps))
+	for i, ph := range ps {
+		out[i] = `"` + marker + strings.Join(ph, " ") + `"`
+	}
+	return out
+}
+
+// identifier is the full-text expression that every row with the condition's value answers, "" where there is none.
+func identifier(c *search.Condition) string {
+	if c.Op != search.Any || !slices.Contains(search.TextFields(), c.Field) {
+		return ""
+	}
+	var ps []search.Phrase
+	for _, v := range c.Values {
+		ps = append(ps, strings.Fields(string(search.AppendWords(nil, v.(string)))))
+	}
+	return "(" + strings.Join(phrases(ps, "|"+c.Field.Name()+" "), " OR ") + ")"
+}
+
+// expr is the SQL expression of a field's value.
+func (p *plan) expr(f activity.FieldID) string {
+	if p.r.columns[f.Name()] {
+		return quote(f.Name())
+	}
+	return fromDoc(f)
+}
+
+func (p *plan) condition(c *search.Condition) {
+	values := make([]any, len(c.Values))
+	for i, v := range c.Values {
+		values[i] = v
+		if t, ok := v.(time.Time); ok {
+			values[i] = t.UnixNano()
+		}
+	}
+	if c.Path != "" {
+		p.free(c, values)
+		return
+	}
+	x := p.expr(c.Field)
+	switch c.Op {
+	case search.Any:
+		if c.Field.Type() == activity.Keywords {
+			p.add("EXISTS (SELECT 1 FROM json_each("+x+") WHERE value IN "+marks(values)+")", values...)
+			return
+		}
+		p.add(x+" IN "+marks(values), values...)
+	case search.Exists:
+		if values[0] == true {
+			p.add(x + " IS NOT NULL")
+		} else {
+			p.add(x + " IS NULL")
+		}
+	case search.Prefix:
+		p.add("substr("+x+", 1, length(?)) = ?", values[0], values[0])
+	default:
+		sign := map[search.Op]string{search.GTE: ">=", search.LTE: "<=", search.GT: ">", search.LT: "<"}[c.Op]
+		p.add(x+" "+sign+" ?", values[0])
+	}
+}
+
+// free asks for a member of a free object. As in an Elasticsearch flattened field, all values are compared as text, any
+// element of an array may be the one, and "a.b" is both a member b of an object a and a member that is named "a.b".
+func (p *plan) free(c *search.Condition, values []any) {
+	names := append([]string{c.Field.Name()}, strings.Split(c.Path, ".")...)
+	paths := []any{jsonPath(names...)}
+	if len(names) > 2 {
+		paths = append(paths, jsonPath(c.Field.Name(), c.Path))
+	}
+	var ways []string
+	var args []any
+	for _, path := range paths {
+		if c.Op == search.Exists {
+			ways = append(ways, "coalesce(json_type(doc, ?), 'null') <> 'null'")
+			args = append(args, path)
+			continue
+		}
+		ways = append(ways, "(json_type(doc, ?) <> 'object' AND EXISTS (SELECT 1 FROM json_each(doc, ?) WHERE"+
+			" CASE type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE CAST(atom AS TEXT) END IN "+marks(values)+"))")
+		args = append(append(args, path, path), values...)
+	}
+	where := "(" + strings.Join(ways, " OR ") + ")"
+	if c.Op == search.Exists && values[0] == false {
+		where = "NOT " + where
+	}
+	p.add(where, args...)
+}
+
+// from is the part of the statement from FROM to the conditions. by is the index to walk, "" for SQLite's choice.
+func (p *plan) from(by string) string {
+	s := "FROM " + table
+	switch {
+	case p.few:
+		s += " NOT INDEXED" // seq, the rowid, remains
+	case by != "":
+		s += " INDEXED BY " + by
+	}
+	if len(p.where) > 0 {
+		s += " WHERE " + strings.Join(p.where, " AND ")
+	}
+	return s
+}
+
+// walk names the index whose order is the answer's, so that a page ends the reading. SQLite, which knows nothing of how
+// many rows a condition leaves, would rather sort them all.
+func (p *plan) walk(q *search.Query) string {
+	byID := func(c search.Condition) bool { return c.Field == activity.ID && c.Op == search.Any }
+	switch {
+	case q.Order()[0].Field != activity.Timestamp, slices.ContainsFunc(q.Where, byID):
+		return ""
+	case len(q.Kinds) == 1:
+		return "activities_kind_time"
+	}
+	return "activities_time"
+}
+
+// page is the statement of one page: the document and the sort keys of each row, and one row more than the page has.
+func (p *plan) page(q *search.Query) (string, []any, error) {
+	order := q.Order()
+	keys, by := make([]string, len(order)), []string{}
+	for i, k := range order {
+		keys[i] = p.expr(k.Field)
+		if nullable(k.Field) {
+			by = append(by, keys[i]+" IS NULL")
+		}
+		by = append(by, keys[i]+direction(k))
+	}
+	whole := *p
+	whole.where, whole.args = slices.Clone(p.where), slices.Clone(p.args)
+	if q.Cursor != "" {
+		values, err := search.DecodeCursor(order, q.Cursor)
+		if err != nil {
+			return "", nil, err
+		}
+		whole.after(order, keys, values)
+	}
+	return fmt.Sprintf("SELECT doc, %s %s ORDER BY %s LIMIT %d OFFSET %d", strings.Join(keys, ", "), whole.from(p.walk(q)),
+		strings.Join(by, ", "), q.PageSize()+1, q.Offset), whole.args, nil
+}
+
+func direction(k search.SortKey) string {
+	if k.Descending {
+		return " DESC"
+	}
+	return ""
+}
+
+// nullable reports whether documents may lack the field; those that do come last.
+func nullable(f activity.FieldID) bool {
+	return f != activity.ID && f != activity.Timestamp && f != activity.KindField
+}
+
+// after adds that a row comes after the one with the values: it is beyond in the first key, or equal there and beyond in
+// the second, and so on.
+func (p *plan) after(order []search.SortKey, keys []string, values []any) {
+	var ways []string
+	var args []any
+	equal, equalArgs := "", []any(nil)
+	for i, k := range order {
+		beyond := " > ?"
+		if k.Descending {
+			beyond = " < ?"
+		}
+		if values[i] != nil {
+			way := keys[i] + beyond
+			if nullable(k.Field) {
+				way = "(" + way + " OR " + keys[i] + " IS NULL)"
+			}
+			ways = append(ways, "("+equal+way+")")
+			args = append(append(args, equalArgs...), values[i])
+		}
+		equal += keys[i] + " IS ? AND "
+		equalArgs = append(equalArgs, values[i])
+	}
+	p.add("("+strings.Join(ways, " OR ")+")", args...)
+	if first := order[0]; !nullable(first.Field) { // where the index may begin
+		sign := " >= ?"
+		if first.Descending {
+			sign = " <= ?"
+		}
+		p.add(keys[0]+sign, values[0])
+	}
+}
