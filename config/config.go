@@ -25,6 +25,7 @@ import (
 	"github.com/truledgr/activity-agent/agent"
 	"github.com/truledgr/activity-agent/agent/tail"
 	"github.com/truledgr/activity-agent/pipeline"
+	"github.com/truledgr/activity-agent/pipeline/redact"
 	"github.com/truledgr/activity-agent/sinks/elasticsearch"
 	"github.com/truledgr/activity-agent/sinks/file"
 	"github.com/truledgr/activity-agent/sinks/sqlite"
@@ -71,7 +72,7 @@ func Default() *Config {
 
 // start returns what a value of type t begins as, where it is not in Default: a list entry or a store.
 func start(t reflect.Type) reflect.Value {
-	for _, v := range []any{tail.DefaultConfig(), sqlite.DefaultConfig(), elasticsearch.DefaultConfig()} {
+	for _, v := range []any{tail.DefaultConfig(), redact.Rule{Action: "mask"}, sqlite.DefaultConfig(), elasticsearch.DefaultConfig()} {
 		if reflect.TypeOf(v) == t {
 			return reflect.ValueOf(v)
 		}

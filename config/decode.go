@@ -90,6 +90,7 @@ func (d *decoder) section(n *yaml.Node, v reflect.Value, at place) {
 		d.mistyped(n, at, "a section of `key: value` lines", "the keys here are "+strings.Join(keysOf(v.Type()), ", "), false)
 		return
 	}
+	before := len(d.errs)
 	given := map[string]*yaml.Node{}
 	wrong := map[string]bool{}
 	for _, p := range d.pairs(n, at) {
@@ -98,15 +99,21 @@ func (d *decoder) section(n *yaml.Node, v reflect.Value, at place) {
 			wrong[""], wrong[d.unknown(p.key, v.Type(), at)] = true, true
 			continue
 		}
-		before := len(d.errs)
+		sofar := len(d.errs)
 		in := at.key(p.key.Value)
 		in.secret = in.secret || secret
 		d.value(p.value, field, in)
 		nameFile(v, p)
-		given[p.key.Value], wrong[p.key.Value] = p.value, len(d.errs) > before
+		given[p.key.Value], wrong[p.key.Value] = p.value, len(d.errs) > sofar
 	}
 	if !d.done() {
 		d.require(n, v, at, given, wrong)
+	}
+	if whole := rules[at.rule].whole; whole != nil && len(d.errs) == before {
+		for _, err := range whole(v.Interface()) {
+			problem, advice, _ := strings.Cut(err.Error(), "; ")
+			d.fail(n, at, problem, advice)
+		}
 	}
 }
 

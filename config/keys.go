@@ -13,7 +13,7 @@ import (
 var later = []string{
 	"ingest", "api", "tests",
 	"files[].delete",
-	"pipeline.classify", "pipeline.redact.action", "pipeline.redact.identity", "pipeline.redact.hash_key",
+	"pipeline.classify",
 }
 
 // keysOf returns the keys of a section in the order of its fields.

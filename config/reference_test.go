@@ -27,8 +27,8 @@ const (
 	docsPath    = "../docs/configuration.md"
 )
 
-// switchedOff matches keys of the example that are commented out: "#key", "#  key" or deeper, where prose is "# text".
-var switchedOff = regexp.MustCompile(`(?m)^( *)#((?:  )*)([a-z#].*)$`)
+// switchedOff matches keys of the example that are commented out: "#key", "#  key", "#  -" or deeper, where prose is "# text".
+var switchedOff = regexp.MustCompile(`(?m)^( *)#((?:  )*)([-a-z#].*)$`)
 
 func readExample(t *testing.T) string {
 	t.Helper()

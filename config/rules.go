@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/agent"
 	"github.com/truledgr/activity-agent/pipeline/redact"
 	"github.com/truledgr/activity-agent/sinks/elasticsearch"
@@ -27,6 +28,7 @@ type rule struct {
 	min, max int64    // bounds of a number, a size or a duration (ns); max 0 is none
 	size     bool     // an int that counts bytes
 	text     func(string) (problem, advice string)
+	whole    func(section any) []error // checks a section whose keys are right by themselves
 }
 
 const (
@@ -56,6 +58,14 @@ var rules = map[string]rule{
 	"pipeline.redact.fields[]":                    {text: fieldName},
 	"pipeline.redact.allow[]":                     {text: fieldName},
 	"pipeline.redact.detect":                      {need: "write default, none, or names of detectors", text: detectors},
+	"pipeline.redact.action":                      {enum: []string{"mask", "partial", "hash", "drop"}},
+	"pipeline.redact.rules[].fields[]":            {text: fieldName},
+	"pipeline.redact.rules[].detect[]":            {text: oneDetector},
+	"pipeline.redact.rules[].kinds[]":             {text: kindName},
+	"pipeline.redact.rules[].action":              {enum: []string{"mask", "partial", "hash", "drop", "keep"}},
+	"pipeline.redact.only[]":                      {text: fieldName},
+	"pipeline.redact.identity":                    {enum: []string{"keep", "hash"}},
+	"pipeline.redact":                             {whole: redaction},
 	"store":                                       {need: needStore, one: true},
 	"store.sqlite.path":                           {need: "name the database file, such as ./activity-data/activities.db"},
 	"store.elasticsearch":                         {either: []string{"addresses", "cloud_id"}, advice: needCluster},
@@ -267,15 +277,45 @@ func detectors(s string) (problem, advice string) {
 	names := append([]string{"default", "none"}, redact.DetectorNames()...)
 	for name := range strings.SplitSeq(s, ",") {
 		name = strings.TrimPrefix(strings.TrimSpace(name), "-")
-		if slices.Contains(names, name) || s == "" {
-			continue // an empty one is reported as missing
+		if s == "" {
+			break // reported as missing
 		}
-		if near := nearest(name, names); near != "" {
-			return "there is no such detector", "did you mean `" + near + "`?"
+		if problem, advice = oneOf(name, names, "there is no such detector"); problem != "" {
+			return problem, advice
 		}
-		return "there is no such detector", "write names with commas between: " + strings.Join(names, ", ")
 	}
 	return "", ""
+}
+
+func oneDetector(s string) (problem, advice string) {
+	return oneOf(s, redact.DetectorNames(), "there is no such detector")
+}
+
+func kindName(s string) (problem, advice string) {
+	var names []string
+	for _, k := range activity.Kinds() {
+		names = append(names, k.String())
+	}
+	return oneOf(s, names, "there is no such kind")
+}
+
+func oneOf(name string, names []string, otherwise string) (problem, advice string) {
+	if slices.Contains(names, name) {
+		return "", ""
+	}
+	if near := nearest(name, names); near != "" {
+		return otherwise, "did you mean `" + near + "`?"
+	}
+	return otherwise, "use names of: " + strings.Join(names, ", ")
+}
+
+// redaction checks what the keys of pipeline.redact say together.
+func redaction(section any) []error {
+	_, err := redact.Compile(section.(redact.Config))
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
+		return all.Unwrap()
+	}
+	return nil
 }
 
 func printable(s string) (problem, advice string) {

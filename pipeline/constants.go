@@ -5,14 +5,12 @@ import (
 
 	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/internal/tape"
-	"github.com/truledgr/activity-agent/pipeline/redact"
 )
 
 // constants are the parts of documents that are the same for every record, encoded once.
 type constants struct {
 	fields     [activity.FieldCount]string // `"name":` of each field, without the objects around it
 	paths      [activity.FieldCount][]byte // of each field in the document
-	modes      [activity.FieldCount]mode   // by the rules for the field's name
 	service    [3]groupField
 	host       [1]groupField
 	kubernetes string      // `,"kubernetes":{…}` or ""
@@ -23,13 +21,12 @@ type constants struct {
 	elsewhere  [8][]detour // … where other meanings go
 }
 
-func newConstants(o Origin, chain activity.ChainID, rules *redact.Rules) constants {
+func newConstants(o Origin, chain activity.ChainID) constants {
 	var c constants
 	for f := activity.FieldID(1); f < activity.FieldCount; f++ {
 		name := f.Name()
 		c.fields[f] = `"` + name[strings.LastIndexByte(name, '.')+1:] + `":`
 		c.paths[f] = []byte(name)
-		c.modes[f] = judge(rules, c.paths[f])
 	}
 	c.service = [3]groupField{
 		{activity.ServiceName, quoted(o.ServiceName)},

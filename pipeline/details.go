@@ -3,6 +3,7 @@ package pipeline
 import (
 	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/internal/tape"
+	"github.com/truledgr/activity-agent/pipeline/redact"
 )
 
 // details writes what found no field: the line's own details first, then its other members.
@@ -14,12 +15,12 @@ func (p *Pipeline) details() {
 	own := r.fields[activity.Details]
 	wrote := false
 	switch {
-	case own != 0:
-		w.free(p.constant.paths[activity.Details], own)
+	case own != 0 && w.free(p.constant.paths[activity.Details], own, p.verdict(activity.Details, own)):
 		w.out = w.out[:len(w.out)-1]
 		wrote = len(w.out) > open+1
 	default:
-		w.out = append(w.out, '{')
+		own = 0
+		w.out = append(w.out[:open], '{')
 	}
 	if !r.flags.text {
 		wrote = p.leftOver(own, wrote) || wrote
@@ -54,29 +55,40 @@ func (p *Pipeline) leftOver(own uint32, comma bool) bool {
 	w.flat = maxFlat - 1
 	w.push(segment{key: p.constant.paths[activity.Details]})
 	defer func() { w.pop(); w.flat = -1 }()
+	v := w.fields[activity.Details]
 	if r.tape.Nodes[0].Type != tape.Object {
-		w.out = append(w.out, `"value":`...)
-		w.push(segment{key: valueKey})
-		w.value(0, look)
-		w.pop()
-		return true
+		return p.bareValue(v)
 	}
 	if own == 0 {
-		return w.members(0, look, comma)
+		return w.members(0, v, comma)
 	}
 	if int(r.tape.Nodes[0].Children)*int(r.tape.Nodes[own].Children) > maxCompared {
 		if comma {
 			w.out = append(w.out, ',')
 		}
 		w.out = append(w.out, `"line_members":{`...)
-		w.members(0, look, false)
+		w.members(0, v, false)
 		w.out = append(w.out, '}')
 		return true
 	}
-	return p.mergeMembers(own, comma)
+	return p.mergeMembers(own, v, comma)
 }
 
-func (p *Pipeline) mergeMembers(own uint32, comma bool) (wrote bool) {
+// bareValue writes a line that is JSON but no object.
+func (p *Pipeline) bareValue(v redact.Verdict) (kept bool) {
+	w := &p.vals
+	at := len(w.out)
+	w.out = append(w.out, `"value":`...)
+	w.push(segment{key: valueKey})
+	kept = w.value(0, w.verdict(v, &p.rec.tape.Nodes[0], nil))
+	w.pop()
+	if !kept {
+		w.out = w.out[:at]
+	}
+	return kept
+}
+
+func (p *Pipeline) mergeMembers(own uint32, v redact.Verdict, comma bool) (wrote bool) {
 	r, w := &p.rec, &p.vals
 	masked := 0
 	for j := uint32(1); j < r.tape.Nodes[0].Next; j = r.tape.Nodes[j].Next {
@@ -84,15 +96,21 @@ func (p *Pipeline) mergeMembers(own uint32, comma bool) (wrote bool) {
 		if n.Flags&(tape.Taken|tape.Duplicate) != 0 {
 			continue
 		}
+		at := len(w.out)
 		if comma {
 			w.out = append(w.out, ',')
 		}
-		comma, wrote = true, true
+		kept := false
 		if p.inDetails(own, r.tape.Key(n)) {
-			p.renamed(own, j)
-			continue
+			kept = p.renamed(own, j, v)
+		} else {
+			kept = w.member(j, v, 0, &masked)
 		}
-		w.member(j, look, 0, &masked)
+		if kept {
+			comma, wrote = true, true
+		} else {
+			w.out = w.out[:at]
+		}
 	}
 	return wrote
 }
@@ -107,7 +125,7 @@ func (p *Pipeline) inDetails(own uint32, name []byte) bool {
 }
 
 // renamed writes member j of the line under its name with "line_" before it, as often as makes it a new name.
-func (p *Pipeline) renamed(own, j uint32) {
+func (p *Pipeline) renamed(own, j uint32, v redact.Verdict) (kept bool) {
 	r, w := &p.rec, &p.vals
 	n := r.tape.Nodes[j]
 	mark := len(w.scratch)
@@ -121,6 +139,7 @@ func (p *Pipeline) renamed(own, j uint32) {
 	w.out = append(w.out, '"')
 	w.out = tape.AppendEscaped(w.out, name)
 	w.out = append(w.out, `":`...)
-	w.value(j, w.modeOf(look, &n, r.tape.Key(&n)))
+	kept = w.value(j, w.verdict(v, &n, r.tape.Key(&n)))
 	w.pop()
+	return kept
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/internal/tape"
+	"github.com/truledgr/activity-agent/pipeline/redact"
 )
 
 // encode appends the document of record i to the batch: its fields in the order of activity's table. Each document has
@@ -22,7 +23,10 @@ func (p *Pipeline) encode(b *Batch, i int, by string, stream *Stream) {
 	if r.outcome = ""; r.reading.tape != nil {
 		r.outcome = p.outcome(kind)
 	}
-	w.begin(&r.tape, append(b.buf, 0))
+	w.begin(p.lenses[kind], &r.tape, append(b.buf, 0))
+	if w.rules.Guards() {
+		p.withhold()
+	}
 	lo := len(w.out)
 	w.out = append(w.out, `{"id":"`...)
 	w.out = appendID(w.out, rec.ID)
@@ -40,6 +44,11 @@ func (p *Pipeline) encode(b *Batch, i int, by string, stream *Stream) {
 	p.log(stream, offset)
 	p.event(kind)
 	p.trailer(by)
+	if p.explain != nil {
+		for _, h := range w.hits {
+			p.explain(i, Redaction{string(h.path), h.detector.String(), w.rules.Label(h.verdict, h.detector)})
+		}
+	}
 	hi := len(w.out)
 	w.out = append(w.out, '}')
 	rec.Leaf = sha256.Sum256(w.out[lo-1 : hi+1])
@@ -70,11 +79,11 @@ func appendIntegrity(dst []byte, head string, batch uint64, seq int, leaf Leaf) 
 
 func (p *Pipeline) activityType(kind activity.Kind) {
 	r, w := &p.rec, &p.vals
-	if n := r.fields[activity.ActivityType]; n != 0 {
-		p.field(activity.ActivityType, n)
+	at := len(w.out)
+	if n := r.fields[activity.ActivityType]; n != 0 && p.field(activity.ActivityType, n) {
 		return
 	}
-	w.out = append(append(append(w.out, '"'), kind.String()...), '"')
+	w.out = append(append(append(w.out[:at], '"'), kind.String()...), '"')
 }
 
 // key writes a comma and the field's name.
@@ -91,12 +100,20 @@ func (p *Pipeline) values(kind activity.Kind) {
 	todo.all(&p.constant.written[kind], func(x uint8) {
 		f := activity.FieldID(x)
 		if n := r.fields[f]; n != 0 && !p.special(f) {
-			p.key(f)
-			p.field(f, n)
+			p.keyed(f, n)
 			return
 		}
 		p.derived(f, kind)
 	})
+}
+
+// keyed writes a field with its name, if anything of its value stays.
+func (p *Pipeline) keyed(f activity.FieldID, n uint32) {
+	at := len(p.vals.out)
+	p.key(f)
+	if !p.field(f, n) {
+		p.vals.out = p.vals.out[:at]
+	}
 }
 
 // special are the fields that derived writes in every case.
@@ -110,9 +127,12 @@ func (p *Pipeline) derived(f activity.FieldID, kind activity.Kind) {
 	switch f {
 	case activity.Description:
 		if r.flags.text {
+			at := len(w.out)
 			p.key(f)
 			w.push(segment{key: p.constant.paths[f]})
-			w.text(r.content)
+			if !w.text(r.content, w.fields[f]) {
+				w.out = w.out[:at]
+			}
 			w.pop()
 		}
 	case activity.Tags:
@@ -133,55 +153,87 @@ func (p *Pipeline) derived(f activity.FieldID, kind activity.Kind) {
 	}
 }
 
-// field writes the value of node n with the type of field f.
-func (p *Pipeline) field(f activity.FieldID, n uint32) {
+// field writes the value of node n with the type of field f. It reports whether anything of it stays: if not, the caller
+// takes back what it wrote of the field.
+func (p *Pipeline) field(f activity.FieldID, n uint32) (kept bool) {
 	r, w := &p.rec, &p.vals
 	switch f.Type() {
 	case activity.Free:
-		w.free(p.constant.paths[f], n)
-		return
+		return w.free(p.constant.paths[f], n, p.verdict(f, n))
 	case activity.Long:
 		v, _ := r.long(n)
 		w.out = strconv.AppendInt(w.out, v, 10)
-		return
+		return true
 	case activity.Double:
 		p.double(n)
-		return
+		return true
 	case activity.Bool:
 		v, _ := r.truth(n)
 		w.out = strconv.AppendBool(w.out, v)
-		return
+		return true
 	case activity.IP:
 		a, _ := r.address(n)
-		w.out = append(a.AppendTo(append(w.out, '"')), '"')
-		return
+		return w.address(a, p.constant.paths[f], p.verdict(f, n))
 	case activity.Date:
 		t, _ := r.time(n)
 		w.out = append(appendTime(append(w.out, '"'), t), '"')
-		return
+		return true
 	}
 	w.push(segment{key: p.constant.paths[f]})
 	if f.Type() == activity.Keywords {
 		w.out = append(w.out, '[')
-		p.elements(n)
+		p.elements(n, p.verdict(f, n))
 		w.out = append(w.out, ']')
+		kept = true
 	} else {
-		p.scalar(n, p.fieldMode(f, n))
+		kept = p.scalar(n, p.verdict(f, n))
 	}
 	w.pop()
+	return kept
 }
 
-// fieldMode: identity is left alone by the detectors, since people are found by it.
-func (p *Pipeline) fieldMode(f activity.FieldID, n uint32) mode {
-	node := &p.rec.tape.Nodes[n]
-	m := p.constant.modes[f]
-	if rd := &p.rec.reading; rd.nodes[f] != n || rd.prio[f] > 0 || p.vals.rules.HasPaths() { // by a name that is not the field's
-		m = p.vals.modeOf(m, node, p.rec.tape.Key(node))
+// verdict finds how a field's value is treated: by the field's own name and path, and by the name that the line gives
+// it. Identity is left alone by the detectors, since people are found by it.
+func (p *Pipeline) verdict(f activity.FieldID, n uint32) redact.Verdict {
+	w := &p.vals
+	v := w.fields[f]
+	if rd := &p.rec.reading; rd.nodes[f] != n || rd.prio[f] > 0 { // by a name that is not the field's
+		v = w.below(v, redact.None, w.named(&p.rec.tape.Nodes[n], p.rec.tape.Key(&p.rec.tape.Nodes[n])))
 	}
-	if f == activity.UserID && m == look {
-		return allow
+	switch {
+	case f != activity.UserID && f != activity.IPAddress || v != redact.None:
+		return v
+	case w.rules.HashesIdentity():
+		return redact.Identify
 	}
-	return m
+	return redact.Allow
+}
+
+// withhold takes the values of typed fields that rules name away, since a mask has no place in a number or a date.
+// Nothing is derived from them then.
+func (p *Pipeline) withhold() {
+	r, w := &p.rec, &p.vals
+	for f := activity.ActivityType; f < activity.FieldCount; f++ {
+		n := r.fields[f]
+		if n == 0 {
+			continue
+		}
+		switch f.Type() {
+		case activity.Long, activity.Double, activity.Bool, activity.Date:
+			if v := p.verdict(f, n); v.Secret() || v == redact.Unlisted {
+				w.push(segment{key: p.constant.paths[f]})
+				w.noteVerdict(v)
+				w.pop()
+				r.fields[f] = 0
+			}
+		}
+	}
+	if v := w.fields[activity.ExecutionTimeMS]; v.Secret() || v == redact.Unlisted {
+		for _, x := range durationRoles {
+			r.reading.nodes[x.role] = 0
+		}
+		r.reading.nodes[roleDuration] = 0
+	}
 }
 
 func (p *Pipeline) double(n uint32) {
@@ -195,37 +247,49 @@ func (p *Pipeline) double(n uint32) {
 }
 
 // scalar writes a scalar as a string.
-func (p *Pipeline) scalar(i uint32, m mode) {
+func (p *Pipeline) scalar(i uint32, v redact.Verdict) (kept bool) {
 	r, w := &p.rec, &p.vals
 	n := &r.tape.Nodes[i]
 	switch {
 	case n.Type == tape.String:
-		w.str(n, m)
-	case n.Type == tape.Number && (m == secret || n.Hi-n.Lo >= minScanNum):
+		return w.str(n, v)
+	case v == redact.Unlisted, v.Secret() && n.Type == tape.Number:
+		return w.secret(r.tape.Raw(n), v)
+	case n.Type == tape.Number && n.Hi-n.Lo >= minScanNum:
 		at := len(w.out)
-		w.number(n, m)
+		if !w.number(n, v) {
+			return false
+		}
 		if w.out[at] != '"' {
 			w.out = append(append(append(w.out[:at], '"'), r.tape.Raw(n)...), '"')
 		}
 	default:
 		w.out = append(append(append(w.out, '"'), r.tape.Raw(n)...), '"')
 	}
+	return true
 }
 
 // elements writes the scalars of an array, or the one scalar there is, as strings; it reports whether there were any.
-func (p *Pipeline) elements(i uint32) (wrote bool) {
+func (p *Pipeline) elements(i uint32, v redact.Verdict) (wrote bool) {
 	r, w := &p.rec, &p.vals
 	if r.tape.Nodes[i].Type != tape.Array {
-		p.scalar(i, look)
-		return true
+		at := len(w.out)
+		if wrote = p.scalar(i, v); !wrote {
+			w.out = w.out[:at]
+		}
+		return wrote
 	}
 	for j := i + 1; j < r.tape.Nodes[i].Next; j++ {
+		at := len(w.out)
 		if wrote {
 			w.out = append(w.out, ',')
 		}
-		wrote = true
 		w.push(segment{index: int32(j - i - 1)})
-		p.scalar(j, w.modeOf(look, &r.tape.Nodes[j], nil))
+		if p.scalar(j, w.verdict(v, &r.tape.Nodes[j], nil)) {
+			wrote = true
+		} else {
+			w.out = w.out[:at]
+		}
 		w.pop()
 	}
 	return wrote
@@ -243,7 +307,7 @@ func (p *Pipeline) tags() {
 	wrote := false
 	if n != 0 {
 		w.push(segment{key: p.constant.paths[activity.Tags]})
-		wrote = p.elements(n)
+		wrote = p.elements(n, p.verdict(activity.Tags, n))
 		w.pop()
 	}
 	add := func(tag string) {
@@ -281,8 +345,7 @@ func (p *Pipeline) severity() {
 		p.key(activity.Severity)
 		w.out = append(append(append(w.out, '"'), name...), '"')
 	case n != 0:
-		p.key(activity.Severity)
-		p.field(activity.Severity, n)
+		p.keyed(activity.Severity, n)
 	}
 }
 
@@ -295,15 +358,18 @@ func (p *Pipeline) duration() {
 	}
 }
 
+// durationRoles are the members that name the unit, with the milliseconds of one.
+var durationRoles = [...]struct {
+	role  role
+	scale float64
+}{{roleDurationMS, 1}, {roleDurationS, 1e3}, {roleDurationNS, 1e-6}}
+
 // durationMS finds how long it took, in milliseconds, and the member that says so.
 func (r *draft) durationMS() (ms float64, n uint32, ok bool) {
 	if r.reading.tape == nil {
 		return 0, 0, false
 	}
-	for _, u := range []struct {
-		role  role
-		scale float64
-	}{{roleDurationMS, 1}, {roleDurationS, 1e3}, {roleDurationNS, 1e-6}} {
+	for _, u := range durationRoles {
 		if n := r.reading.nodes[u.role]; n != 0 {
 			if v, ok := r.double(n); ok {
 				return v * u.scale, n, true
@@ -332,7 +398,8 @@ const maxCompared = 1 << 20
 func (p *Pipeline) changedFields() {
 	r, w := &p.rec, &p.vals
 	before, after := r.fields[activity.OldValues], r.fields[activity.NewValues]
-	if before == 0 || after == 0 || r.tape.Nodes[before].Type != tape.Object || r.tape.Nodes[after].Type != tape.Object {
+	v := w.fields[activity.ChangedFields]
+	if before == 0 || after == 0 || v.Secret() || v == redact.Unlisted || r.tape.Nodes[before].Type != tape.Object || r.tape.Nodes[after].Type != tape.Object {
 		return
 	}
 	sizes := int(r.tape.Nodes[before].Next-before) * int(r.tape.Nodes[after].Next-after)
@@ -358,7 +425,7 @@ func (p *Pipeline) changedFields() {
 			}
 			wrote = true
 			if key := r.tape.Key(n); n.Flags&tape.KeyEscaped != 0 || len(key) >= minScanName || bytes.IndexByte(key, '@') >= 0 {
-				w.text(key)
+				w.text(key, v)
 			} else {
 				w.out = append(append(append(w.out, '"'), key...), '"')
 			}
@@ -387,18 +454,21 @@ func (p *Pipeline) group(open string, fields []groupField) {
 		if n == 0 && g.fallback == "" {
 			continue
 		}
+		at := len(w.out)
 		if wrote {
 			w.out = append(w.out, ',')
 		} else {
 			w.out = append(w.out, open...)
 		}
-		wrote = true
 		w.out = append(w.out, p.constant.fields[g.field]...)
-		if n != 0 {
-			p.field(g.field, n)
-		} else {
+		switch {
+		case n == 0:
 			w.out = append(w.out, g.fallback...)
+		case !p.field(g.field, n):
+			w.out = w.out[:at]
+			continue
 		}
+		wrote = true
 	}
 	if wrote {
 		w.out = append(w.out, '}')
@@ -416,8 +486,7 @@ func (p *Pipeline) log(stream *Stream, offset int64) {
 	w.out = append(w.out, `"},"offset":`...)
 	w.out = strconv.AppendInt(w.out, offset, 10)
 	if n := r.fields[activity.LogLogger]; n != 0 {
-		w.out = append(w.out, `,"logger":`...)
-		p.field(activity.LogLogger, n)
+		p.keyed(activity.LogLogger, n)
 	}
 	w.out = append(w.out, '}')
 }

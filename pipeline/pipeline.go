@@ -27,6 +27,16 @@ type Options struct {
 	Chain   activity.ChainID
 	Origin  Origin
 	Version string // of the program, for the fingerprint
+
+	// Explain, if set, is told of every redaction of the record that is encoded under the number i of its batch.
+	Explain func(i int, r Redaction)
+}
+
+// A Redaction is one place where something was removed, and why.
+type Redaction struct {
+	Path     string // "request_data.items.0.code"
+	Detector string
+	Rule     string // what in the configuration asked for it: "built-in names", "detect", "fields", "rules[2]", …
 }
 
 // The accepted window of a record's own time, around the batch's.
@@ -45,9 +55,10 @@ const (
 
 // A Pipeline converts batches. It holds the scratch memory of one conversion: one goroutine at a time.
 type Pipeline struct {
-	rules       *redact.Rules
+	lenses      [8]*lens // of the kinds
 	agent       activity.AgentKey
 	chain       activity.ChainID
+	explain     func(int, Redaction)
 	fingerprint [16]byte
 	constant    constants
 
@@ -87,20 +98,35 @@ type recordFlags struct {
 
 // New makes a pipeline. It fails where the configuration's redaction rules do not compile.
 func New(o Options) (*Pipeline, error) {
-	rules, err := redact.Compile(o.Config.Redact)
+	policy, err := redact.Compile(o.Config.Redact)
 	if err != nil {
 		return nil, fmt.Errorf("pipeline.redact: %w", err)
 	}
 	p := &Pipeline{
-		rules: rules,
-		agent: activity.NewAgentKey(o.AgentID),
-		chain: o.Chain,
+		lenses:  lenses(policy),
+		agent:   activity.NewAgentKey(o.AgentID),
+		chain:   o.Chain,
+		explain: o.Explain,
 	}
+	o.Config.Redact.HashKey = "" // a hash of it would allow guesses
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%#v", o.Version, o.Config))
 	copy(p.fingerprint[:], sum[:])
-	p.constant = newConstants(o.Origin, o.Chain, rules)
-	p.vals.rules, p.rec.rules = rules, rules
+	p.constant = newConstants(o.Origin, o.Chain)
+	p.rec.rules = policy.For(activity.Plain)
 	return p, nil
+}
+
+// lenses makes one lens for all kinds that share their rules.
+func lenses(policy *redact.Policy) (byKind [8]*lens) {
+	byRules := map[*redact.Rules]*lens{}
+	for _, k := range activity.Kinds() {
+		rules := policy.For(k)
+		if byRules[rules] == nil {
+			byRules[rules] = newLens(rules)
+		}
+		byKind[k] = byRules[rules]
+	}
+	return byKind
 }
 
 // Fingerprint names the configuration and version that decisions were made under.

@@ -17,6 +17,7 @@ import (
 	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/internal/tape"
 	"github.com/truledgr/activity-agent/internal/testenv"
+	"github.com/truledgr/activity-agent/pipeline/redact"
 )
 
 var testTime = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -173,7 +174,7 @@ func TestNoFieldHasASecretName(t *testing.T) {
 	t.Parallel()
 	p := newPipeline(t, DefaultConfig())
 	for f := activity.FieldID(1); f < activity.FieldCount; f++ {
-		if m := p.constant.modes[f]; m != look {
+		if m := p.lenses[activity.Plain].fields[f]; m != redact.None {
 			t.Errorf("%s is %d", f.Name(), m)
 		}
 	}

@@ -3,9 +3,11 @@ package pipeline
 import (
 	"bytes"
 	"hash/maphash"
+	"net/netip"
 	"strconv"
 	"unicode/utf8"
 
+	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/internal/tape"
 	"github.com/truledgr/activity-agent/pipeline/redact"
 )
@@ -25,25 +27,53 @@ const (
 	minScanNum  = 13 // digits of the shortest payment card
 )
 
-// A mode says how the values below a name are treated.
-type mode uint8
-
-const (
-	look   mode = iota // by the detectors
-	secret             // replaced whole
-	allow              // as they are
-)
-
 // A hit is one place where something was removed.
 type hit struct {
 	path     []byte
 	detector redact.Detector
+	verdict  redact.Verdict // None where a detector found it
+}
+
+// A lens is the rules for some kinds of activities, with what is remembered of them.
+type lens struct {
+	rules  *redact.Rules
+	fields [activity.FieldCount]redact.Verdict // by the rules for the field's own name and path
+	names  [cacheSize]cacheEntry
+	clean  [cleanSize]uint64 // hashes of texts without a secret
+}
+
+func newLens(rules *redact.Rules) *lens {
+	l := &lens{rules: rules}
+	for f := activity.FieldID(1); f < activity.FieldCount; f++ {
+		l.fields[f] = l.below(rules.Root(), rules.Path([]byte(f.Name())), rules.Name([]byte(f.Name())))
+	}
+	return l
+}
+
+// below returns how a value is treated inside one that is treated as v, given the verdicts on its path and its name.
+func (l *lens) below(v, path, name redact.Verdict) redact.Verdict {
+	switch {
+	case v == redact.Allow || path == redact.Allow:
+		return redact.Allow
+	case path.Secret():
+		return path
+	case path == redact.Listed && v == redact.Unlisted:
+		v = redact.None
+	}
+	switch {
+	case name == redact.None, v.Secret() && name != redact.Allow:
+		return v
+	case name == redact.Listed:
+		return redact.None
+	}
+	return name
 }
 
 // writer writes values of a tape into a document. Nothing of a line gets into a document by another way, so what it
 // does to strings and names is what redaction means.
 type writer struct {
-	rules     *redact.Rules
+	*lens
+	replacer  redact.Replacer
 	t         *tape.Tape
 	out       []byte
 	hits      []hit
@@ -58,8 +88,6 @@ type writer struct {
 	level     int // of JSON in strings
 	flat      int // levels left in a free field; negative is no limit
 	pathBytes int
-	cache     [cacheSize]cacheEntry
-	clean     [cleanSize]uint64 // hashes of texts without a secret
 }
 
 // Redactions counts what each detector removed.
@@ -77,40 +105,30 @@ type nest struct {
 }
 
 type cacheEntry struct {
-	n    uint8 // length plus one; 0 is empty
-	mode mode
-	key  [cachedKey]byte
+	n       uint8 // length plus one; 0 is empty
+	verdict redact.Verdict
+	key     [cachedKey]byte
 }
 
 // begin starts a record, whose document is appended to out.
-func (w *writer) begin(t *tape.Tape, out []byte) {
-	w.t, w.out = t, out
+func (w *writer) begin(l *lens, t *tape.Tape, out []byte) {
+	w.lens, w.t, w.out = l, t, out
 	w.hits, w.pathMem, w.changes, w.cut = w.hits[:0], w.pathMem[:0], 0, false
 	w.path, w.scratch, w.level, w.flat, w.pathBytes = w.path[:0], w.scratch[:0], 0, -1, 0
 }
 
 // named finds how values under a name are treated, with a memory: the names of an application's lines are few.
-func (w *writer) named(n *tape.Node, key []byte) mode {
+func (w *writer) named(n *tape.Node, key []byte) redact.Verdict {
 	if len(key) > cachedKey {
-		return judge(w.rules, key)
+		return w.rules.Name(key)
 	}
-	e := &w.cache[n.Hash%cacheSize]
+	e := &w.names[n.Hash%cacheSize]
 	if int(e.n) == len(key)+1 && string(e.key[:len(key)]) == string(key) {
-		return e.mode
+		return e.verdict
 	}
-	e.n, e.mode = uint8(len(key)+1), judge(w.rules, key)
+	e.n, e.verdict = uint8(len(key)+1), w.rules.Name(key)
 	copy(e.key[:], key)
-	return e.mode
-}
-
-func judge(rules *redact.Rules, key []byte) mode {
-	switch {
-	case rules.AllowedName(key):
-		return allow
-	case rules.SecretName(key):
-		return secret
-	}
-	return look
+	return e.verdict
 }
 
 // seed makes the hashes of clean texts unpredictable: nobody can make a text that is taken for another one.
@@ -124,28 +142,30 @@ func (w *writer) scan(s []byte) (found bool) {
 	if *at == h {
 		return false
 	}
-	if w.matches = w.rules.Scan(w.matches[:0], s); len(w.matches) > 0 {
+	if w.matches = w.replacer.Find(w.rules, w.matches[:0], s); len(w.matches) > 0 {
 		return true
 	}
 	*at = h
 	return false
 }
 
-// free writes node i as the value of a field that holds any object; what is no object is put into one.
-func (w *writer) free(path []byte, i uint32) {
+// free writes node i, treated as v, as the value of a field that holds any object; what is no object is put into one. It
+// reports whether there is anything left to write.
+func (w *writer) free(path []byte, i uint32, v redact.Verdict) (kept bool) {
 	w.flat = maxFlat
 	w.push(segment{key: path})
 	if w.t.Nodes[i].Type == tape.Object {
-		w.value(i, w.modeOf(look, &w.t.Nodes[i], nil))
+		kept = w.value(i, v)
 	} else {
 		w.out = append(w.out, `{"value":`...)
 		w.push(segment{key: valueKey})
-		w.value(i, w.modeOf(look, &w.t.Nodes[i], nil))
+		kept = w.value(i, w.verdict(v, &w.t.Nodes[i], nil))
 		w.pop()
 		w.out = append(w.out, '}')
 	}
 	w.pop()
 	w.flat = -1
+	return kept
 }
 
 var valueKey = []byte("value")
@@ -160,63 +180,83 @@ func (w *writer) pop() {
 	w.path = w.path[:len(w.path)-1]
 }
 
-// modeOf finds how the value at the current path is treated, below a value of mode m.
-func (w *writer) modeOf(m mode, n *tape.Node, key []byte) mode {
-	if m == allow {
-		return allow
-	}
+// verdict finds how the value at the current path is treated, inside one that is treated as v.
+func (w *writer) verdict(v redact.Verdict, n *tape.Node, key []byte) redact.Verdict {
+	var path, name redact.Verdict
 	if w.rules.HasPaths() {
 		at := len(w.scratch)
 		w.scratch = w.appendPath(w.scratch)
-		v := w.rules.Path(w.scratch[at:])
+		path = w.rules.Path(w.scratch[at:])
 		w.scratch = w.scratch[:at]
-		switch v {
-		case redact.Allow:
-			return allow
-		case redact.Redact:
-			return secret
-		}
 	}
-	if len(key) == 0 {
-		return m
+	if len(key) > 0 {
+		name = w.named(n, key)
 	}
-	switch named := w.named(n, key); {
-	case named == allow, m == look:
-		return named
-	}
-	return m
+	return w.below(v, path, name)
 }
 
-// value writes node i.
-func (w *writer) value(i uint32, m mode) {
+// drops reports whether a value with that verdict is left out of the document, and notes it.
+func (w *writer) drops(v redact.Verdict) bool {
+	if v == redact.None || v == redact.Allow || w.actionOn(v) != redact.Drop {
+		return false
+	}
+	w.noteVerdict(v)
+	return true
+}
+
+func (w *writer) actionOn(v redact.Verdict) redact.Action {
+	if v.Secret() || v == redact.Unlisted {
+		return w.rules.ActionOn(v)
+	}
+	return redact.MaskWhole
+}
+
+// value writes node i. It reports whether the value stays: if not, the caller takes back what it wrote of it.
+func (w *writer) value(i uint32, v redact.Verdict) (kept bool) {
 	n := &w.t.Nodes[i]
 	switch n.Type {
 	case tape.String:
-		w.str(n, m)
+		return w.str(n, v)
 	case tape.Number:
-		w.number(n, m)
+		return w.number(n, v)
 	case tape.Object, tape.Array:
-		if w.flat == 0 || w.flat > 0 && w.pathBytes > maxKeyPath-shortestCut {
-			w.asString(i, m)
-			return
-		}
-		w.flat--
-		if n.Type == tape.Object {
-			w.object(i, m)
-		} else {
-			w.array(i, m)
-		}
-		w.flat++
-	default:
-		w.out = append(w.out, w.t.Raw(n)...)
+		return w.container(i, n.Type, v)
+	case tape.Null:
+		w.out = append(w.out, "null"...)
+		return true
 	}
+	switch {
+	case v == redact.Unlisted, v > redact.Redact && w.rules.ActionOn(v) == redact.Drop:
+		return w.secret(w.t.Raw(n), v)
+	}
+	w.out = append(w.out, w.t.Raw(n)...) // a boolean tells nothing under the name of a secret
+	return true
+}
+
+// container writes an object or an array, as a text where it is too deep for a free field.
+func (w *writer) container(i uint32, typ tape.Type, v redact.Verdict) (kept bool) {
+	if v.Secret() && w.drops(v) {
+		return false
+	}
+	if w.flat == 0 || w.flat > 0 && w.pathBytes > maxKeyPath-shortestCut {
+		w.asString(i, v)
+		return true
+	}
+	w.flat--
+	if typ == tape.Object {
+		w.object(i, v)
+	} else {
+		w.array(i, v)
+	}
+	w.flat++
+	return true
 }
 
 // asString writes what is nested too deeply for a free field as the text of its JSON.
-func (w *writer) asString(i uint32, m mode) {
+func (w *writer) asString(i uint32, v redact.Verdict) {
 	at := len(w.out)
 	w.flat = -1
-	w.value(i, m)
+	w.value(i, v)
 	w.flat = 0
 	mark := len(w.scratch)
 	w.scratch = append(w.scratch, w.out[at:]...)
@@ -225,14 +265,14 @@ func (w *writer) asString(i uint32, m mode) {
 	w.scratch = w.scratch[:mark]
 }
 
-func (w *writer) object(i uint32, m mode) {
+func (w *writer) object(i uint32, v redact.Verdict) {
 	w.out = append(w.out, '{')
-	w.members(i, m, false)
+	w.members(i, v, false)
 	w.out = append(w.out, '}')
 }
 
 // members writes the members of object i that are not taken, with a comma before the first if some are there already.
-func (w *writer) members(i uint32, m mode, comma bool) (wrote bool) {
+func (w *writer) members(i uint32, v redact.Verdict, comma bool) (wrote bool) {
 	pair := w.pairValue(i)
 	masked := 0
 	end := w.t.Nodes[i].Next
@@ -241,36 +281,40 @@ func (w *writer) members(i uint32, m mode, comma bool) (wrote bool) {
 		if n.Flags&(tape.Taken|tape.Duplicate) != 0 {
 			continue
 		}
+		at := len(w.out)
 		if comma {
 			w.out = append(w.out, ',')
 		}
+		if !w.member(j, v, pair, &masked) {
+			w.out = w.out[:at]
+			continue
+		}
 		comma, wrote = true, true
-		w.member(j, m, pair, &masked)
 	}
 	return wrote
 }
 
 // member writes one member; pair is the member that another one of the object says is secret.
-func (w *writer) member(j uint32, m mode, pair uint32, masked *int) {
+func (w *writer) member(j uint32, v redact.Verdict, pair uint32, masked *int) (kept bool) {
 	n := &w.t.Nodes[j]
 	key := w.t.Key(n)
-	if j != pair && w.simple(n, key, m) {
-		return
+	if j != pair && w.simple(n, key, v) {
+		return true
 	}
 	w.push(segment{key: key})
-	w.name(n, key, masked)
-	sub := w.modeOf(m, n, key)
-	if j == pair && sub == look {
-		sub = secret
+	sub := w.verdict(v, n, key)
+	if j == pair && sub == redact.None {
+		sub = redact.Redact
 	}
-	w.value(j, sub)
+	kept = w.name(n, key, masked) && w.value(j, sub)
 	w.pop()
+	return kept
 }
 
 // simple writes a member if it is of the ordinary sort, with nothing to decide and nothing to remove: a short name, and
 // a scalar in which the detectors find nothing. Else it writes nothing and returns false.
-func (w *writer) simple(n *tape.Node, key []byte, m mode) bool {
-	if m != look || n.Flags&(tape.KeyEscaped|tape.Escaped|tape.Lone) != 0 || len(key) >= minScanName || w.pathBytes > maxKeyPath-shortestCut || w.rules.HasPaths() {
+func (w *writer) simple(n *tape.Node, key []byte, v redact.Verdict) bool {
+	if v != redact.None || n.Flags&(tape.KeyEscaped|tape.Escaped|tape.Lone) != 0 || len(key) >= minScanName || w.pathBytes > maxKeyPath-shortestCut || w.rules.HasPaths() {
 		return false
 	}
 	raw := w.t.Raw(n)
@@ -291,7 +335,7 @@ func (w *writer) simple(n *tape.Node, key []byte, m mode) bool {
 	case tape.Object, tape.Array:
 		return false
 	}
-	if w.named(n, key) != look || bytes.IndexByte(key, '@') >= 0 {
+	if w.named(n, key) != redact.None || bytes.IndexByte(key, '@') >= 0 {
 		return false
 	}
 	w.out = append(append(append(w.out, '"'), key...), '"', ':')
@@ -304,17 +348,17 @@ func (w *writer) simple(n *tape.Node, key []byte, m mode) bool {
 }
 
 // name writes a member's name. Names can hold secrets too: {"ann@example.com": true}.
-func (w *writer) name(n *tape.Node, key []byte, masked *int) {
+func (w *writer) name(n *tape.Node, key []byte, masked *int) (kept bool) {
 	w.out = append(w.out, '"')
-	w.nameText(n, key, masked)
+	kept = w.nameText(n, key, masked)
 	w.out = append(w.out, '"', ':')
+	return kept
 }
 
-func (w *writer) nameText(n *tape.Node, key []byte, masked *int) {
+func (w *writer) nameText(n *tape.Node, key []byte, masked *int) (kept bool) {
 	if len(key) >= minScanName || bytes.IndexByte(key, '@') >= 0 {
 		if w.scan(key) {
-			w.maskName(key, masked)
-			return
+			return w.maskName(key, masked)
 		}
 	}
 	if room := maxKeyPath - (w.pathBytes - len(key)); w.flat >= 0 && len(key) > room {
@@ -323,9 +367,10 @@ func (w *writer) nameText(n *tape.Node, key []byte, masked *int) {
 	}
 	if n.Flags&tape.KeyEscaped == 0 {
 		w.out = append(w.out, key...)
-		return
+		return true
 	}
 	w.withoutNUL(key)
+	return true
 }
 
 // withoutNUL writes text with NULs as the six characters of their escape: Elasticsearch's flattened fields take none.
@@ -343,9 +388,9 @@ func (w *writer) withoutNUL(s []byte) {
 
 // maskName writes a name with its secrets replaced. The second such name of an object gets a number, so that names stay
 // different.
-func (w *writer) maskName(key []byte, masked *int) {
+func (w *writer) maskName(key []byte, masked *int) (kept bool) {
 	mark := len(w.scratch)
-	w.scratch = redact.AppendMasked(w.scratch, key, w.matches)
+	w.scratch = w.replacer.AppendText(w.rules, w.scratch, key, w.matches)
 	if *masked++; *masked > 1 {
 		w.scratch = strconv.AppendInt(append(w.scratch, '_'), int64(*masked), 10)
 	}
@@ -354,6 +399,7 @@ func (w *writer) maskName(key []byte, masked *int) {
 	w.out = tape.AppendEscaped(w.out, clean)
 	w.noteMatches()
 	// The memory of clean stays in scratch until the record ends.
+	return !w.rules.Drops(w.matches)
 }
 
 // cutText cuts text to at most n bytes, between characters.
@@ -364,23 +410,28 @@ func cutText(b []byte, n int) []byte {
 	return b[:n]
 }
 
-func (w *writer) array(i uint32, m mode) {
+func (w *writer) array(i uint32, v redact.Verdict) {
 	w.out = append(w.out, '[')
 	end := w.t.Nodes[i].Next
 	pairs := w.headerPairs()
-	index := int32(0)
+	index, wrote := int32(0), false
 	var before []byte // the string before this element, if it announces a secret
 	for j := i + 1; j < end; j = w.t.Nodes[j].Next {
 		n := &w.t.Nodes[j]
-		if index > 0 {
+		at := len(w.out)
+		if wrote {
 			w.out = append(w.out, ',')
 		}
 		w.push(segment{index: index})
-		sub := w.modeOf(m, n, nil)
-		if before != nil && sub == look && n.Type == tape.String {
-			sub = secret
+		sub := w.verdict(v, n, nil)
+		if before != nil && sub == redact.None && n.Type == tape.String {
+			sub = redact.Redact
 		}
-		w.value(j, sub)
+		if w.value(j, sub) {
+			wrote = true
+		} else {
+			w.out = w.out[:at]
+		}
 		w.pop()
 		before = w.announces(n, w.t.Nodes[i].Children, index, pairs)
 		index++
@@ -468,60 +519,95 @@ func anyFold(v []byte, words []string) bool {
 }
 
 // number writes a number; long ones may be payment cards.
-func (w *writer) number(n *tape.Node, m mode) {
+func (w *writer) number(n *tape.Node, v redact.Verdict) (kept bool) {
 	raw := w.t.Raw(n)
 	switch {
-	case m == secret:
-		w.mask(redact.SecretName)
-		return
-	case m == look && len(raw) >= minScanNum:
-		if w.scan(raw) {
-			w.noteMatches()
-			w.out = append(append(append(w.out, '"'), redact.Mask...), '"')
-			return
-		}
+	case v == redact.Unlisted, v.Secret():
+		return w.secret(raw, v)
+	case v != redact.Allow && len(raw) >= minScanNum && w.scan(raw):
+		return w.masked(raw)
 	}
 	w.out = append(w.out, raw...)
+	return true
 }
 
-// mask writes the replacement for a whole value.
-func (w *writer) mask(d redact.Detector) {
-	w.note(d)
-	w.out = append(append(append(w.out, '"'), redact.Mask...), '"')
+// secret writes what takes the place of a whole value. It reports whether anything does.
+func (w *writer) secret(value []byte, v redact.Verdict) (kept bool) {
+	if w.drops(v) {
+		return false
+	}
+	w.noteVerdict(v)
+	w.out = append(w.out, '"')
+	if w.rules.ActionOn(v) == redact.MaskWhole {
+		w.out = append(w.out, redact.Mask...)
+	} else {
+		mark := len(w.scratch)
+		w.scratch = w.replacer.AppendValue(w.rules, w.scratch, value, v)
+		w.out = tape.AppendEscaped(w.out, w.scratch[mark:])
+		w.scratch = w.scratch[:mark]
+	}
+	w.out = append(w.out, '"')
+	return true
+}
+
+// address writes a network address, which is in a field for such.
+func (w *writer) address(a netip.Addr, path []byte, v redact.Verdict) (kept bool) {
+	at := len(w.out)
+	w.out = append(w.out, '"')
+	if kept = !v.Secret() && v != redact.Unlisted; kept {
+		w.out = a.AppendTo(w.out)
+	} else {
+		w.push(segment{key: path})
+		w.noteVerdict(v)
+		w.pop()
+		w.out, kept = w.replacer.AppendAddress(w.rules, w.out, a, v)
+	}
+	if !kept {
+		w.out = w.out[:at]
+		return false
+	}
+	w.out = append(w.out, '"')
+	return true
 }
 
 // str writes a string with its quotes.
-func (w *writer) str(n *tape.Node, m mode) {
+func (w *writer) str(n *tape.Node, v redact.Verdict) (kept bool) {
 	raw := w.t.Raw(n)
 	switch {
-	case m == secret && len(raw) > 0:
-		w.mask(redact.SecretName)
-		return
-	case m == allow || len(raw) == 0:
+	case len(raw) == 0, v == redact.Allow:
 		w.plain(n)
-		return
-	}
-	if n.Flags&(tape.Escaped|tape.Lone) == 0 && !mayNest(raw) {
-		if len(raw) >= minScan {
-			if w.scan(raw) {
-				w.masked(raw)
-				return
-			}
+		return true
+	case n.Flags&(tape.Escaped|tape.Lone) == 0 && !mayNest(raw):
+		switch {
+		case v.Secret() || v == redact.Unlisted:
+			return w.secret(raw, v)
+		case len(raw) >= minScan && w.scan(raw):
+			return w.masked(raw)
 		}
 		w.out = append(append(append(w.out, '"'), raw...), '"')
-		return
+		return true
 	}
 	mark := len(w.scratch)
 	var s []byte
 	s, w.scratch = w.t.Text(n, w.scratch)
-	if !w.nested(n, s) {
-		if w.scan(s) {
-			w.masked(s)
-		} else {
-			w.plain(n)
-		}
-	}
+	kept = w.unescaped(n, s, v)
 	w.scratch = w.scratch[:mark]
+	return kept
+}
+
+// unescaped writes a string whose text is s.
+func (w *writer) unescaped(n *tape.Node, s []byte, v redact.Verdict) (kept bool) {
+	if v.Secret() || v == redact.Unlisted {
+		return w.secret(s, v)
+	}
+	if done, kept := w.nested(n, s); done {
+		return kept
+	}
+	if w.scan(s) {
+		return w.masked(s)
+	}
+	w.plain(n)
+	return true
 }
 
 // mayNest reports whether a text may hold JSON.
@@ -552,18 +638,25 @@ func (w *writer) plain(n *tape.Node) {
 var escapedNUL = []byte(`\u0000`)
 
 // text writes plain text as a string.
-func (w *writer) text(s []byte) {
-	if w.scan(s) {
-		w.masked(s)
-		return
+func (w *writer) text(s []byte, v redact.Verdict) (kept bool) {
+	switch {
+	case v.Secret() || v == redact.Unlisted:
+		return w.secret(s, v)
+	case v != redact.Allow && w.scan(s):
+		return w.masked(s)
 	}
 	w.out = append(tape.AppendEscaped(append(w.out, '"'), s), '"')
+	return true
 }
 
 // masked writes text with w.matches replaced.
-func (w *writer) masked(s []byte) {
+func (w *writer) masked(s []byte) (kept bool) {
+	if w.rules.Drops(w.matches) {
+		w.noteMatches()
+		return false
+	}
 	mark := len(w.scratch)
-	w.scratch = redact.AppendMasked(w.scratch, s, w.matches)
+	w.scratch = w.replacer.AppendText(w.rules, w.scratch, s, w.matches)
 	w.out = append(w.out, '"')
 	if w.flat >= 0 {
 		w.withoutNUL(w.scratch[mark:])
@@ -573,39 +666,41 @@ func (w *writer) masked(s []byte) {
 	w.out = append(w.out, '"')
 	w.scratch = w.scratch[:mark]
 	w.noteMatches()
+	return true
 }
 
-// nested writes a string that holds JSON, and reports whether it did. Inside it the same rules hold as outside; if
-// nothing had to go, the string stays as it was.
-func (w *writer) nested(n *tape.Node, s []byte) bool {
+// nested writes a string that holds JSON, and reports whether it did, and whether the value stays. Inside it the same
+// rules hold as outside; if nothing had to go, the string stays as it was.
+func (w *writer) nested(n *tape.Node, s []byte) (done, kept bool) {
 	in := bytes.TrimSpace(s)
 	if len(in) < 4 || !closes(in[0], in[len(in)-1]) {
-		return false
+		return false, false
 	}
 	if w.level == maxNested {
-		w.mask(redact.Limit)
-		return true
+		w.note(redact.Limit, redact.None)
+		w.out = append(append(append(w.out, '"'), redact.Mask...), '"')
+		return true, true
 	}
 	if w.level == len(w.nests) {
 		w.nests = append(w.nests, new(nest))
 	}
 	nx := w.nests[w.level]
 	if nx.tape.Parse(in) != nil {
-		return false
+		return false, false
 	}
 	t, out, flat, changes := w.t, w.out, w.flat, w.changes
 	w.t, w.out, w.flat = &nx.tape, nx.out[:0], -1
 	w.level++
-	w.value(0, look)
+	kept = w.value(0, redact.None)
 	w.level--
 	nx.out = w.out
 	w.t, w.out, w.flat = t, out, flat
 	if w.changes == changes && nx.tape.Duplicates == 0 {
 		w.plain(n)
-		return true
+		return true, true
 	}
 	w.out = append(tape.AppendEscaped(append(w.out, '"'), nx.out), '"')
-	return true
+	return true, kept
 }
 
 func closes(first, last byte) bool {
@@ -616,13 +711,25 @@ func closes(first, last byte) bool {
 func (w *writer) noteMatches() {
 	for i, m := range w.matches {
 		if i == 0 || m.Detector != w.matches[i-1].Detector {
-			w.note(m.Detector)
+			w.note(m.Detector, redact.None)
 		}
 	}
 }
 
+// noteVerdict records what removed a whole value.
+func (w *writer) noteVerdict(v redact.Verdict) {
+	d := redact.SecretName
+	switch v {
+	case redact.Unlisted:
+		d = redact.NotListed
+	case redact.Identify:
+		d = redact.Identity
+	}
+	w.note(d, v)
+}
+
 // note records that something was removed at the current path.
-func (w *writer) note(d redact.Detector) {
+func (w *writer) note(d redact.Detector, v redact.Verdict) {
 	w.changes++
 	w.counts[d]++
 	if len(w.hits) >= maxListed {
@@ -630,7 +737,7 @@ func (w *writer) note(d redact.Detector) {
 	}
 	at := len(w.pathMem)
 	w.pathMem = w.appendPath(w.pathMem)
-	w.hits = append(w.hits, hit{w.pathMem[at:len(w.pathMem):len(w.pathMem)], d})
+	w.hits = append(w.hits, hit{w.pathMem[at:len(w.pathMem):len(w.pathMem)], d, v})
 }
 
 func (w *writer) appendPath(dst []byte) []byte {

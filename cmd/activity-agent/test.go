@@ -22,7 +22,7 @@ func (p *program) testCommand() *cobra.Command {
 		Use:   "test -c FILE [LOG]",
 		Short: "Show how lines would be classified and redacted",
 		Long: `Reads the lines of LOG (standard input without one) and shows what each would become: the kind and what it was
-recognised by, what was redacted and by which detector, and the document. Nothing is stored. Secrets are not shown:
+recognised by, what was redacted, by which detector and rule of the configuration, and the document. Nothing is stored. Secrets are not shown:
 what you see is what would leave the machine.`,
 		Example: `  activity-agent test -c agent.yaml app.log
   tail -n 5 app.log | activity-agent test -c agent.yaml --json | jq .`,
@@ -63,6 +63,7 @@ type trial struct {
 	asJSON bool
 	left   int // records to show; negative for all
 	number int
+	why    map[int][]pipeline.Redaction // by record of the batch under way
 }
 
 // errEnough ends a trial at its limit.
@@ -73,16 +74,18 @@ func (p *program) test(c *config.Config, in io.Reader, name string, asJSON bool,
 	if id == "" {
 		id = agent.DefaultID(p.getenv, p.hostname)
 	}
+	t := &trial{p: p, stream: pipeline.Stream{Path: name}, asJSON: asJSON, left: limit, why: map[int][]pipeline.Redaction{}}
+	if limit == 0 {
+		t.left = -1
+	}
 	pipe, err := pipeline.New(pipeline.Options{
 		Config: c.Pipeline, AgentID: id, Version: version, Origin: agent.OriginOf(c.Agent, p.getenv, p.hostname),
+		Explain: func(i int, r pipeline.Redaction) { t.why[i] = append(t.why[i], r) },
 	})
 	if err != nil {
 		return usageError{err}
 	}
-	t := &trial{p: p, pipe: pipe, stream: pipeline.Stream{Path: name}, asJSON: asJSON, left: limit}
-	if limit == 0 {
-		t.left = -1
-	}
+	t.pipe = pipe
 	err = t.read(in, c.Files[0].MaxLineBytes)
 	if errors.Is(err, errEnough) {
 		err = nil
@@ -120,6 +123,7 @@ func (t *trial) read(in io.Reader, maxLine int) error {
 
 func (t *trial) show(raw *pipeline.Raw) error {
 	var b pipeline.Batch
+	clear(t.why)
 	t.pipe.Process(raw, 1, time.Now().UTC(), &b)
 	for i := range b.Records {
 		if t.left == 0 {
@@ -127,14 +131,14 @@ func (t *trial) show(raw *pipeline.Raw) error {
 		}
 		t.left--
 		t.number++
-		if err := t.one(&b.Records[i], b.Doc(i)); err != nil {
+		if err := t.one(&b.Records[i], b.Doc(i), t.why[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (t *trial) one(r *pipeline.Record, doc []byte) error {
+func (t *trial) one(r *pipeline.Record, doc []byte, why []pipeline.Redaction) error {
 	w := t.p.stdout
 	if t.asJSON {
 		if doc != nil {
@@ -149,19 +153,15 @@ func (t *trial) one(r *pipeline.Record, doc []byte) error {
 		return err
 	}
 	var d struct {
-		By       string `json:"classified_by"`
-		Redacted []struct {
-			Path     string `json:"path"`
-			Detector string `json:"detector"`
-		} `json:"redacted"`
+		By string `json:"classified_by"`
 	}
 	if err := json.Unmarshal(doc, &d); err != nil {
 		return err
 	}
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "%d  %s  (by %s)\n", t.number, r.Kind, d.By)
-	for _, h := range d.Redacted {
-		fmt.Fprintf(&out, "   redacted %s  (%s)\n", h.Path, h.Detector)
+	for _, h := range why {
+		fmt.Fprintf(&out, "   redacted %s  (%s, by %s)\n", h.Path, h.Detector, h.Rule)
 	}
 	out.WriteString("   ")
 	if err := json.Indent(&out, doc, "   ", "  "); err != nil {

@@ -6,7 +6,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/truledgr/activity-agent/agent/tail"
-	"github.com/truledgr/activity-agent/pipeline/redact"
 )
 
 func (p *program) validateCommand() *cobra.Command {
@@ -23,9 +22,6 @@ defaults included and secrets masked, or every mistake with its line. Nothing is
 		c, err := load(*path)
 		if err != nil {
 			return err
-		}
-		if _, err := redact.Compile(c.Pipeline.Redact); err != nil {
-			return usageError{fmt.Errorf("%s: pipeline.redact: %w", *path, err)}
 		}
 		if _, err := tail.New(tail.Options{Files: c.Files, Registry: noStreams{}}); err != nil {
 			return usageError{fmt.Errorf("%s: %w", *path, err)}

@@ -7,6 +7,8 @@ import (
 	"sort"
 	"strings"
 	"testing"
+
+	"github.com/truledgr/activity-agent/activity"
 )
 
 const corpusFile = "../../../shared/corpus/redaction.ndjson"
@@ -84,13 +86,13 @@ func compiled(t testing.TB, detect string) *Rules {
 	t.Helper()
 	c := DefaultConfig()
 	c.Detect = detect
-	r, err := Compile(c)
+	p, err := Compile(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r
+	return p.For(activity.Plain)
 }
 
 func masked(r *Rules, text string) string {
-	return string(AppendMasked(nil, []byte(text), r.Scan(nil, []byte(text))))
+	return string(AppendMasked(nil, []byte(text), new(Replacer).Find(r, nil, []byte(text))))
 }

@@ -38,7 +38,9 @@ const (
 	IP
 	MAC
 	USITIN
-	Limit // beyond what is looked through, replaced whole
+	Identity  // user_id or ip_address, made a pseudonym of
+	NotListed // not named by Config.Only
+	Limit     // beyond what is looked through, replaced whole
 	detectorCount
 )
 
@@ -46,18 +48,19 @@ var detectors = [detectorCount]struct {
 	name     string
 	optional bool // off unless named
 	always   bool // cannot be chosen
+	form     form
 }{
 	SecretName:       {name: "secret_name", always: true},
-	Email:            {name: "email"},
-	PaymentCard:      {name: "payment_card"},
+	Email:            {name: "email", form: mailbox},
+	PaymentCard:      {name: "payment_card", form: lastFour},
 	JWT:              {name: "jwt"},
 	BearerToken:      {name: "bearer_token"},
 	BasicAuth:        {name: "basic_auth"},
 	PrivateKey:       {name: "private_key"},
 	URLPassword:      {name: "url_password"},
 	URLParameter:     {name: "url_parameter"},
-	IBAN:             {name: "iban"},
-	USSSN:            {name: "us_ssn"},
+	IBAN:             {name: "iban", form: lastFour},
+	USSSN:            {name: "us_ssn", form: lastFour},
 	AWSKey:           {name: "aws_key"},
 	AzureKey:         {name: "azure_key"},
 	GCPKey:           {name: "gcp_key"},
@@ -76,10 +79,12 @@ var detectors = [detectorCount]struct {
 	TelegramToken:    {name: "telegram_token"},
 	DiscordToken:     {name: "discord_token"},
 	VendorToken:      {name: "vendor_token"},
-	Phone:            {name: "phone", optional: true},
-	IP:               {name: "ip", optional: true},
+	Phone:            {name: "phone", optional: true, form: lastFour},
+	IP:               {name: "ip", optional: true, form: address},
 	MAC:              {name: "mac", optional: true},
-	USITIN:           {name: "us_itin", optional: true},
+	USITIN:           {name: "us_itin", optional: true, form: lastFour},
+	Identity:         {name: "identity", always: true},
+	NotListed:        {name: "not_listed", always: true},
 	Limit:            {name: "limit", always: true},
 }
 

@@ -20,7 +20,7 @@ func (s *scan) tag(i int) int {
 			break
 		}
 	}
-	if s.r.names.verdict(name) != Redact {
+	if !s.r.names.verdict(name).Secret() {
 		return 0
 	}
 	stop := i + 1
@@ -81,7 +81,7 @@ func (s *scan) sql(i int) int {
 func (s *scan) tuple(i int) int {
 	text := s.text
 	start := back(text, i, max(0, i-maxKey), isKey)
-	if start == 0 || text[start-1] != '\'' || s.r.names.verdict(text[start:i]) != Redact {
+	if start == 0 || text[start-1] != '\'' || !s.r.names.verdict(text[start:i]).Secret() {
 		return 0
 	}
 	return s.value(i+1, key{start: start, end: i, quoted: true}, SecretName)
@@ -99,7 +99,7 @@ func (s *scan) sibling(i int, k key) int {
 	}
 	limit := text[:min(len(text), start+maxKey)]
 	end := quotedEnd(limit, start, quote, depth)
-	if end == len(limit) || s.r.names.verdict(text[start:end]) != Redact {
+	if end == len(limit) || !s.r.names.verdict(text[start:end]).Secret() {
 		return 0
 	}
 	for n := end; n < len(text) && n < end+maxObject && text[n] != '}' && text[n] != '{'; n++ {

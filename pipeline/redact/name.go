@@ -13,9 +13,9 @@ const maxKey = 80
 // is ("_prod", "_hash") are skipped from the end; any other last word makes it something about the secret
 // ("token_count", "password_changed_at"), which is no secret.
 type names struct {
-	custom  map[string]PathVerdict // squashed: lower-case letters and digits, no trailing digits
-	endings gate                   // how secret names can end
-	inText  gate                   // the same, and how names of names and of URL parameters do
+	custom  map[string]Verdict // squashed: lower-case letters and digits, no trailing digits
+	endings gate               // how secret names can end
+	inText  gate               // the same, and how names of names and of URL parameters do
 }
 
 // What a word does to the name that ends in it.
@@ -205,7 +205,7 @@ func (g *gate) passes(key []byte, custom bool) bool {
 	return g[e.pair]&(1<<e.third) != 0
 }
 
-func (n *names) add(name string, v PathVerdict) error {
+func (n *names) add(name string, v Verdict) error {
 	s := string(squash(nil, []byte(name)))
 	if s == "" {
 		return errors.New("no letter in the name")
@@ -214,9 +214,9 @@ func (n *names) add(name string, v PathVerdict) error {
 		return fmt.Errorf("longer than %d bytes", maxKey)
 	}
 	if n.custom == nil {
-		n.custom = map[string]PathVerdict{}
+		n.custom = map[string]Verdict{}
 	}
-	if n.custom[s] != Allow {
+	if _, taken := n.custom[s]; !taken { // what comes first wins
 		n.custom[s] = v
 	}
 	for _, g := range []*gate{&n.endings, &n.inText} {
@@ -230,17 +230,15 @@ func (n *names) add(name string, v PathVerdict) error {
 
 // SecretName reports whether the values under a key are secret by the key's name, built in or of Config.Fields, in any
 // spelling: camelCase, snake_case, kebab-case, SCREAMING, with dots, spaces or digits at the end. key is unescaped UTF-8.
-// Names of Config.Allow are not secret. Booleans and nulls under a secret name are no secrets; the caller knows the type.
+// Names of Config.Allow are not. Booleans and nulls under a secret name are no secrets; the caller knows the type.
 func (r *Rules) SecretName(key []byte) bool {
-	return r.names.verdict(key) == Redact
+	return r.names.verdict(key).Secret()
 }
 
-// AllowedName reports whether Config.Allow names the key, so that neither its value nor anything below is redacted.
-func (r *Rules) AllowedName(key []byte) bool {
-	return len(r.names.custom) > 0 && r.names.verdict(key) == Allow
-}
+// Name returns the verdict on the values under a key by its name alone.
+func (r *Rules) Name(key []byte) Verdict { return r.names.verdict(key) }
 
-func (n *names) verdict(key []byte) PathVerdict {
+func (n *names) verdict(key []byte) (v Verdict) {
 	if len(key) == 0 || !n.endings.passes(key, n.custom != nil) {
 		return None
 	}
@@ -249,14 +247,15 @@ func (n *names) verdict(key []byte) PathVerdict {
 	}
 	if n.custom != nil {
 		var buf [maxKey]byte
-		if v, ok := n.custom[string(squash(buf[:0], key))]; ok {
+		v = n.custom[string(squash(buf[:0], key))]
+		if v != None && v != Listed {
 			return v
 		}
 	}
 	if secretKey(key) {
 		return Redact
 	}
-	return None
+	return v
 }
 
 // squash appends the key's letters and digits in lower case, without trailing digits: "Badge-No2" and "badgeNo" are both

@@ -3,6 +3,8 @@ package redact
 import (
 	"os"
 	"testing"
+
+	"github.com/truledgr/activity-agent/activity"
 )
 
 func TestSecretNamesInEverySpelling(t *testing.T) {
@@ -63,22 +65,23 @@ func TestLookAlikeNamesAreNotSecret(t *testing.T) {
 
 func TestConfiguredNames(t *testing.T) {
 	t.Parallel()
-	r, err := Compile(Config{Fields: []string{"badge_no", "user_id", "plan-b", "request_data.*.code", "x-*-id"}, Allow: []string{"csrf_token", "a.*.password"}})
+	p, err := Compile(Config{Fields: []string{"badge_no", "user_id", "plan-b", "request_data.*.code", "x-*-id"}, Allow: []string{"csrf_token", "a.*.password"}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	r := p.For(activity.Plain)
 	for name, want := range map[string]bool{"badge_no": true, "BadgeNo": true, "badge-no2": true, "BADGENO": true, "user_id": true, "userId": true, "USER-ID": true, "userid": true, "plan_b": true, "planB": true, "PLANB": true,
 		"plan": false, "id": false, "badge": false, "csrfToken": false, "password": true} {
 		if got := r.SecretName([]byte(name)); got != want {
 			t.Errorf("SecretName(%q) = %v, want %v", name, got, want)
 		}
 	}
-	if !r.AllowedName([]byte("CSRF-Token")) || r.AllowedName([]byte("token")) {
-		t.Error("AllowedName does not follow the allow list")
+	if r.Name([]byte("CSRF-Token")) != Allow || r.Name([]byte("token")) == Allow {
+		t.Error("Name does not follow the allow list")
 	}
-	for path, want := range map[string]PathVerdict{
-		"request_data.0.code": Redact, "Request_Data.x.Code": Redact, "request_data.code": None, "request_data.0.code.x": None,
-		"a.b.password": Allow, "a.password": None, "details.x-user-id": Redact, "": None, ".": None, "..": None,
+	for path, want := range map[string]Verdict{
+		"request_data.0.code": Field, "Request_Data.x.Code": Field, "request_data.code": None, "request_data.0.code.x": None,
+		"a.b.password": Allow, "a.password": None, "details.x-user-id": Field, "": None, ".": None, "..": None,
 	} {
 		if got := r.Path([]byte(path)); got != want {
 			t.Errorf("Path(%q) = %v, want %v", path, got, want)

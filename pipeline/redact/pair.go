@@ -26,14 +26,14 @@ func (s *scan) pair(i int) int {
 	if !ok {
 		return 0
 	}
-	switch s.r.names.verdict(s.name(k)) {
-	case Redact:
+	switch v := s.r.names.verdict(s.name(k)); {
+	case v.Secret():
 		return s.value(i, k, s.pairDetector(k))
-	case Allow:
+	case v == Allow:
 		return s.allowed(i, k)
 	}
 	if !k.quoted {
-		if wide, ok := s.widened(k); ok && s.r.names.verdict(s.name(wide)) == Redact {
+		if wide, ok := s.widened(k); ok && s.r.names.verdict(s.name(wide)).Secret() {
 			return s.value(i, wide, SecretName)
 		}
 	}

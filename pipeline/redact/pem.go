@@ -94,7 +94,7 @@ func (s *scan) flag(i int) int {
 	if end == i || end >= len(text) || text[end] != ' ' || end+1 < len(text) && text[end+1] == '-' {
 		return 0
 	}
-	if s.r.names.verdict(text[i:end]) == Redact {
+	if s.r.names.verdict(text[i:end]).Secret() {
 		return s.value(end, key{start: i, end: end}, SecretName)
 	}
 	if n := end - i; n == 4 && hasFold(text, i, "user") || n == 10 && hasFold(text, i, "proxy-user") {

@@ -9,14 +9,13 @@
 package redact
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 )
 
-// Mask replaces a secret. It is one short constant for all of them: its length says nothing of the value's, and which
-// detector fired belongs into the record's list of redactions, not into the text. No detector matches it: it has no
+// Mask replaces a secret, unless another Action is configured. It is one short constant for all of them: its length says
+// nothing of the value's, and which detector fired belongs into the record's list of redactions, not into the text. No detector matches it: it has no
 // digit, sign or long run of its own, and where a value is expected the mask is known as one that is gone already. So
 // redacting a redacted text changes nothing.
 const Mask = "[REDACTED]"
@@ -39,55 +38,56 @@ func AppendMasked(dst, text []byte, ms []Match) []byte {
 	return append(dst, text[at:]...)
 }
 
-// Rules is a compiled Config. It is immutable and safe for concurrent use.
+// Rules is a Config compiled for one kind of activity. It is immutable and safe for concurrent use.
 type Rules struct {
 	names    names
-	fields   []pattern
-	allow    []pattern
+	paths    []placed
+	strict   bool
 	enabled  [detectorCount]bool
+	actions  [256]Action           // by Verdict
+	found    [detectorCount]Action // by Detector
+	labels   []string              // of the verdicts from firstRule on
+	chosen   [detectorCount]string // the label of the rule that chose a detector's action, "" for none
+	key      []byte                // of pseudonyms
 	triggers [256]uint64
 	anyDigit bool
 }
 
-// Compile checks c and prepares it for use. Its error names every offending entry; an unknown detector's also lists the
-// known ones.
-func Compile(c Config) (*Rules, error) {
-	r := &Rules{}
-	enabled, err := detectorsOf(c.Detect)
-	errs := []error{err}
-	r.enabled = enabled
-	r.names.builtin()
-	for i, f := range c.Fields {
-		if isPath(f) {
-			p, err := compilePattern(f)
-			errs = append(errs, entryError("fields", i, f, err))
-			r.fields = append(r.fields, p)
-			continue
-		}
-		errs = append(errs, entryError("fields", i, f, r.names.add(f, Redact)))
+// Label names what in the configuration made something a secret: "fields", "only", "identity", "rules[2]", "detect", or
+// "built-in names". v is the verdict on the value, None where detector d found something in it.
+func (r *Rules) Label(v Verdict, d Detector) string {
+	switch {
+	case v >= firstRule:
+		return r.labels[v-firstRule]
+	case v == Field:
+		return "fields"
+	case v == Unlisted:
+		return "only"
+	case v == Identify:
+		return "identity"
+	case v == Redact, d == SecretName:
+		return "built-in names"
+	case r.chosen[d] != "":
+		return r.chosen[d]
+	case d == Limit:
+		return "limits"
 	}
-	for i, f := range c.Allow {
-		if isPath(f) {
-			p, err := compilePattern(f)
-			errs = append(errs, entryError("allow", i, f, err))
-			r.allow = append(r.allow, p)
-			continue
-		}
-		errs = append(errs, entryError("allow", i, f, r.names.add(f, Allow)))
-	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
-	r.buildTriggers()
-	return r, nil
+	return "detect"
 }
 
-func entryError(list string, i int, entry string, err error) error {
-	if err == nil {
-		return nil
+// Root is the verdict that a walk begins with.
+func (r *Rules) Root() Verdict {
+	if r.strict {
+		return Unlisted
 	}
-	return fmt.Errorf("%s[%d] %q: %w", list, i, entry, err)
+	return None
 }
+
+// Guards reports whether any field is named by configuration, and not only by the names built in.
+func (r *Rules) Guards() bool { return r.strict || r.HasPaths() || r.names.custom != nil }
+
+// HashesIdentity reports whether user_id and ip_address become pseudonyms.
+func (r *Rules) HashesIdentity() bool { return r.actions[Identify] == Hash }
 
 // detectorsOf reads the `detect` setting: "default", "none", or names separated by commas. "default" may stand in the
 // list, and "-name" takes one away again: "default,phone,-email".

@@ -257,14 +257,11 @@ func FuzzScan(f *testing.F) {
 	for _, s := range lookAlikes {
 		f.Add([]byte(s))
 	}
-	c := DefaultConfig()
-	c.Detect = "default,phone,ip,mac,us_itin"
-	r, err := Compile(c)
-	if err != nil {
-		f.Fatal(err)
-	}
+	r := compiled(f, "default,phone,ip,mac,us_itin")
 	f.Fuzz(func(t *testing.T, text []byte) {
-		ms := r.Scan(nil, text)
+		var p Replacer
+		checkMatches(t, text, r.Scan(nil, text))
+		ms := p.Find(r, nil, text)
 		checkMatches(t, text, ms)
 		once := AppendMasked(nil, text, ms)
 		if again := r.Scan(nil, once); len(again) > 0 {

@@ -5,15 +5,26 @@ import (
 	"strings"
 )
 
-// A PathVerdict says what the configured fields ask for at one place of a document.
-type PathVerdict uint8
+// A Verdict says how the values at one place of a document are treated, with all below them.
+type Verdict uint8
 
-// The verdicts.
+// The verdicts. From Redact on they mean a secret; those of Config.Rules come last.
 const (
-	None   PathVerdict = iota // nothing is configured for it
-	Redact                    // the value, and all below it, is secret
-	Allow                     // the value, and all below it, is left alone, whatever the detectors find
+	None     Verdict = iota // nothing is configured for it: the detectors look through it
+	Allow                   // left alone, whatever the detectors find
+	Listed                  // named by Config.Only: passes on to the detectors
+	Unlisted                // not named by Config.Only, although it has entries
+	Redact                  // a secret by the built-in names
+	Field                   // a secret by Config.Fields
+	Identify                // user_id or ip_address, to be made a pseudonym of
+	firstRule
 )
+
+// maxRules bounds Config.Rules, since a verdict is a byte.
+const maxRules = 200
+
+// Secret reports whether the value goes, whatever it looks like.
+func (v Verdict) Secret() bool { return v >= Redact }
 
 // A pattern is a path of Config.Fields or Config.Allow, cut into its elements, in lower case.
 type pattern []string
@@ -30,22 +41,23 @@ func compilePattern(entry string) (pattern, error) {
 	return p, nil
 }
 
+// A placed is a pattern and what it means.
+type placed struct {
+	pattern pattern
+	verdict Verdict
+}
+
 // HasPaths reports whether Path can ever return something other than None. A walk that asks first need not build paths.
-func (r *Rules) HasPaths() bool { return len(r.fields)+len(r.allow) > 0 }
+func (r *Rules) HasPaths() bool { return len(r.paths) > 0 }
 
 // Path returns the verdict of the path rules on one place, given as a dotted path from the root with array indices as
 // elements: "request_data.items.0.code". Only the whole path counts: the caller, who walks from the root, carries a
 // verdict down to what lies below. Letters match in either case. A pattern without a dot ("*_code") is matched against
-// the last element alone. Allow wins.
-func (r *Rules) Path(path []byte) PathVerdict {
-	for _, p := range r.allow {
-		if p.match(path) {
-			return Allow
-		}
-	}
-	for _, p := range r.fields {
-		if p.match(path) {
-			return Redact
+// the last element alone. Allow wins, then the first of Config.Rules, Config.Fields and Config.Only.
+func (r *Rules) Path(path []byte) Verdict {
+	for _, p := range r.paths {
+		if p.pattern.match(path) {
+			return p.verdict
 		}
 	}
 	return None
