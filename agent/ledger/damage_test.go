@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/truledgr/activity-agent/activity"
+	"github.com/truledgr/activity-agent/internal/frame"
 	"github.com/truledgr/activity-agent/pipeline"
 )
 
@@ -92,7 +93,7 @@ func newSampleCompacted(t *testing.T, compact uint64) *sample {
 	s.bytes = readLedger(t, dir)
 	s.at, s.types = frames(t, s.bytes)
 	for i, typ := range s.types {
-		body := s.bytes[s.at[i]+frameHead+1 : s.at[i+1]]
+		body := s.bytes[s.at[i]+frame.Head+1 : s.at[i+1]]
 		var in Intent
 		switch typ {
 		case entryIntent, entryCarried:
@@ -244,14 +245,14 @@ func TestDamageAfterCompaction(t *testing.T) {
 	t.Parallel()
 	for compact := uint64(2); compact <= 7; compact++ {
 		s := newSampleCompacted(t, compact)
-		for frame := range s.types {
-			t.Run(fmt.Sprintf("at batch %d, frame %d", compact, frame), func(t *testing.T) {
+		for fr := range s.types {
+			t.Run(fmt.Sprintf("at batch %d, frame %d", compact, fr), func(t *testing.T) {
 				b := slices.Clone(s.bytes)
-				b[s.at[frame]+frameHead] ^= 0xff
+				b[s.at[fr]+frame.Head] ^= 0xff
 				dir := ramDir(t)
 				writeLedger(t, dir, b)
 				l := mustOpen(t, dir, quick)
-				s.check(t, l, func(i int) bool { return i == frame })
+				s.check(t, l, func(i int) bool { return i == fr })
 				reopened(t, l, dir)
 			})
 		}
@@ -324,7 +325,7 @@ func TestDamageIsReportedByKind(t *testing.T) {
 			t.Parallel()
 			b := slices.Clone(s.bytes)
 			for _, f := range tt.frames {
-				b[s.at[f]+frameHead+2] ^= 0x10
+				b[s.at[f]+frame.Head+2] ^= 0x10
 			}
 			dir := ramDir(t)
 			writeLedger(t, dir, b)
@@ -340,11 +341,11 @@ func TestGarbageIsQuarantinedAndALedgerMade(t *testing.T) {
 	t.Parallel()
 	for name, b := range map[string][]byte{
 		"text":            bytes.Repeat([]byte("this is no ledger\n"), 5000),
-		"only markers":    bytes.Repeat([]byte(marker), 30_000),
-		"huge length":     append([]byte(marker), bytes.Repeat([]byte{0xff}, 100)...),
+		"only markers":    bytes.Repeat([]byte(frame.Marker), 30_000),
+		"huge length":     append([]byte(frame.Marker), bytes.Repeat([]byte{0xff}, 100)...),
 		"zeros":           make([]byte, 200_000),
 		"empty":           {},
-		"frame of nobody": func() []byte { b, at := openFrame(nil, 99); closeFrame(b, at); seal(b, 0); return b }(),
+		"frame of nobody": func() []byte { b, at := frame.Open(nil, 99); frame.Close(b, at); frame.Seal(b, 0); return b }(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -364,11 +365,11 @@ func TestGarbageIsQuarantinedAndALedgerMade(t *testing.T) {
 
 func TestFrameInAFileNameIsNotAnEntry(t *testing.T) {
 	t.Parallel()
-	forged, at := openFrame(nil, entryForget)
+	forged, at := frame.Open(nil, entryForget)
 	victim := id(2)
 	forged = append(forged, victim[:]...)
-	closeFrame(forged, at)
-	seal(forged, 0)
+	frame.Close(forged, at)
+	frame.Seal(forged, 0)
 	dir := ramDir(t)
 	l := mustOpen(t, dir, quick)
 	_ = l.PutStream(Stream{ID: id(2), Dir: "d"})
@@ -378,7 +379,7 @@ func TestFrameInAFileNameIsNotAnEntry(t *testing.T) {
 	mustAppend(t, l, batchOf(2, id(2), 100, 200))
 	mustClose(t, l)
 	b := readLedger(t, dir)
-	b[size+frameHead] ^= 1
+	b[size+frame.Head] ^= 1
 	writeLedger(t, dir, b)
 	l = mustOpen(t, dir, quick)
 	if got := offsets(l)[id(2)]; got != 200 {
@@ -514,10 +515,10 @@ func FuzzOpen(f *testing.F) {
 		}
 		// A good checksum over anything: what is behind it must not be trusted.
 		b := appendHeader(nil, header{agentID: "a", next: 1})
-		b, at := openFrame(b, payload[0])
+		b, at := frame.Open(b, payload[0])
 		b = append(b, payload[1:]...)
-		closeFrame(b, at)
-		seal(b, 0)
+		frame.Close(b, at)
+		frame.Seal(b, 0)
 		dir := ramDir(t)
 		writeLedger(t, dir, b[:max(len(b)-int(cut), 0)])
 		l, err := Open(dir, quick)

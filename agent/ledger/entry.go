@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/truledgr/activity-agent/activity"
+	"github.com/truledgr/activity-agent/internal/frame"
 )
 
 // The types of entry. They and the layouts below are the on-disk format; see DESIGN.md.
@@ -40,14 +41,14 @@ type header struct {
 type digest [32]byte
 
 func appendHeader(buf []byte, h header) []byte {
-	buf, at := openFrame(buf, entryHeader)
+	buf, at := frame.Open(buf, entryHeader)
 	buf = binary.AppendUvarint(buf, version)
 	buf = appendTime(buf, h.created)
 	buf = appendString(buf, h.agentID)
 	buf = append(buf, h.chain[:]...)
 	buf = binary.AppendUvarint(buf, h.next)
 	buf = append(buf, h.head[:]...)
-	closeFrame(buf, at)
+	frame.Close(buf, at)
 	return buf
 }
 
@@ -67,7 +68,7 @@ func decodeHeader(body []byte) (h header, err error) {
 const streamFresh = 1 // flag: offset and tail are set, whatever was known before
 
 func appendStream(buf []byte, s *stream, flags byte) []byte {
-	buf, at := openFrame(buf, entryStream)
+	buf, at := frame.Open(buf, entryStream)
 	buf = append(buf, flags)
 	buf = append(buf, s.ID[:]...)
 	buf = appendString(buf, s.Dir)
@@ -83,7 +84,7 @@ func appendStream(buf []byte, s *stream, flags byte) []byte {
 	buf = binary.LittleEndian.AppendUint64(buf, s.TailSum)
 	buf = binary.AppendVarint(buf, s.TailLen)
 	buf = appendTime(buf, s.LastRead)
-	closeFrame(buf, at)
+	frame.Close(buf, at)
 	return buf
 }
 
@@ -106,9 +107,9 @@ func decodeStream(body []byte) (s Stream, base int64, fresh bool, err error) {
 }
 
 func appendForget(buf []byte, id activity.StreamID) []byte {
-	buf, at := openFrame(buf, entryForget)
+	buf, at := frame.Open(buf, entryForget)
 	buf = append(buf, id[:]...)
-	closeFrame(buf, at)
+	frame.Close(buf, at)
 	return buf
 }
 
@@ -120,7 +121,7 @@ func decodeForget(body []byte) (id activity.StreamID, err error) {
 
 // A gap's entry opens it, or closes that part of it.
 func appendGap(buf []byte, g Gap, open bool) []byte {
-	buf, at := openFrame(buf, entryGap)
+	buf, at := frame.Open(buf, entryGap)
 	flag := byte(0)
 	if open {
 		flag = 1
@@ -129,7 +130,7 @@ func appendGap(buf []byte, g Gap, open bool) []byte {
 	buf = append(buf, g.Stream[:]...)
 	buf = binary.AppendVarint(buf, g.Start)
 	buf = binary.AppendVarint(buf, g.End)
-	closeFrame(buf, at)
+	frame.Close(buf, at)
 	return buf
 }
 
@@ -148,7 +149,7 @@ type flight struct {
 }
 
 func appendFlights(buf []byte, fs []flight) []byte {
-	buf, at := openFrame(buf, entryFlight)
+	buf, at := frame.Open(buf, entryFlight)
 	buf = binary.AppendUvarint(buf, uint64(len(fs)))
 	for _, f := range fs {
 		buf = binary.AppendUvarint(buf, f.number)
@@ -156,7 +157,7 @@ func appendFlights(buf []byte, fs []flight) []byte {
 		buf = binary.AppendVarint(buf, f.part.Start)
 		buf = binary.AppendVarint(buf, f.part.End)
 	}
-	closeFrame(buf, at)
+	frame.Close(buf, at)
 	return buf
 }
 
@@ -182,7 +183,7 @@ type verdict struct {
 }
 
 func appendOutcome(buf []byte, v *verdict) []byte {
-	buf, at := openFrame(buf, entryOutcome)
+	buf, at := frame.Open(buf, entryOutcome)
 	buf = append(buf, v.chain[:]...)
 	buf = binary.AppendUvarint(buf, v.Number)
 	buf = appendTime(buf, v.at)
@@ -192,7 +193,7 @@ func appendOutcome(buf []byte, v *verdict) []byte {
 	buf = binary.AppendUvarint(buf, v.leaves)
 	buf = append(buf, v.root[:]...)
 	buf = append(buf, v.prev[:]...)
-	closeFrame(buf, at)
+	frame.Close(buf, at)
 	return buf
 }
 

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/truledgr/activity-agent/activity"
+	"github.com/truledgr/activity-agent/internal/frame"
 	"github.com/truledgr/activity-agent/pipeline"
 )
 
@@ -176,9 +177,9 @@ func quarantined(tb testing.TB, dir string) (total int) {
 // frames returns where each frame of a sound ledger begins, and its type.
 func frames(tb testing.TB, b []byte) (at []int, types []byte) {
 	tb.Helper()
-	s := scanner{r: strings.NewReader(string(b)), size: int64(len(b))}
-	for off := int64(0); off < s.size; {
-		payload, next, ok := s.frame(off)
+	s := frame.Scanner{R: strings.NewReader(string(b)), Size: int64(len(b))}
+	for off := int64(0); off < s.Size; {
+		payload, next, ok := s.Frame(off)
 		if !ok {
 			tb.Fatalf("no frame at %d", off)
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/truledgr/activity-agent/activity"
+	"github.com/truledgr/activity-agent/internal/frame"
 	"github.com/truledgr/activity-agent/pipeline"
 )
 
@@ -78,10 +79,10 @@ func TestSecondAgentIsRefused(t *testing.T) {
 func TestNewerFormatIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	buf, at := openFrame(nil, entryHeader)
+	buf, at := frame.Open(nil, entryHeader)
 	buf = append(buf, version+1, 'n', 'e', 'w')
-	closeFrame(buf, at)
-	seal(buf, 0)
+	frame.Close(buf, at)
+	frame.Seal(buf, 0)
 	writeLedger(t, dir, buf)
 	_, err := Open(dir, Options{})
 	if !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), "format 2") {
@@ -367,7 +368,7 @@ func verdicts(t *testing.T, dir string) (out []verdict, hashes []digest) {
 	at, types := frames(t, b)
 	for i, typ := range types {
 		if typ == entryOutcome {
-			payload := b[at[i]+frameHead : at[i+1]]
+			payload := b[at[i]+frame.Head : at[i+1]]
 			v, err := decodeOutcome(payload[1:])
 			if err != nil {
 				t.Fatal(err)
@@ -435,7 +436,7 @@ func TestOutcomeChainGoesOnOverCompactionAndRestart(t *testing.T) {
 			t.Fatal(err)
 		}
 		vs, hashes := verdicts(t, dir)
-		h, _ := decodeHeader(readLedger(t, dir)[frameHead+1 : frameHead+1+headerLen(t, dir)])
+		h, _ := decodeHeader(readLedger(t, dir)[frame.Head+1 : frame.Head+1+headerLen(t, dir)])
 		prev := h.head
 		for i := range vs {
 			if vs[i].prev != prev {
@@ -458,7 +459,7 @@ func TestOutcomeChainGoesOnOverCompactionAndRestart(t *testing.T) {
 
 func headerLen(t *testing.T, dir string) int {
 	at, _ := frames(t, readLedger(t, dir))
-	return at[1] - frameHead - 1
+	return at[1] - frame.Head - 1
 }
 
 func TestCompactionKeepsTheFileSmall(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/truledgr/activity-agent/activity"
+	"github.com/truledgr/activity-agent/internal/frame"
 )
 
 // minIntent is less than any intent's frame takes. It bounds how many numbers a damaged part can have used.
@@ -25,7 +26,7 @@ type recovery struct {
 	path, quarantine string
 	disk             disk
 	now              time.Time
-	scan             scanner
+	scan             frame.Scanner
 
 	first    uint64                       // number of the last batch before this file
 	last     uint64                       // highest number of an intent read
@@ -75,7 +76,7 @@ func recoverFile(d disk, path, quarantine string, now time.Time) (*recovery, err
 	if err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
 	}
-	r.scan = scanner{r: f, size: info.Size()}
+	r.scan = frame.Scanner{R: f, Size: info.Size()}
 	if err := r.read(); err != nil {
 		return nil, fmt.Errorf("%w: %s; run the version that wrote it, or a later one", err, path)
 	}
@@ -85,8 +86,8 @@ func recoverFile(d disk, path, quarantine string, now time.Time) (*recovery, err
 
 // read applies every good entry. Its only error is ErrNewer.
 func (r *recovery) read() error {
-	for off := int64(0); off < r.scan.size; {
-		payload, next, ok := r.scan.frame(off)
+	for off := int64(0); off < r.scan.Size; {
+		payload, next, ok := r.scan.Frame(off)
 		if ok {
 			err := r.apply(payload[0], payload[1:])
 			if errors.Is(err, ErrNewer) {
@@ -95,7 +96,7 @@ func (r *recovery) read() error {
 			ok = err == nil
 		}
 		if !ok {
-			next = r.scan.resync(off + 1)
+			next = r.scan.Resync(off + 1)
 			r.damage(off, next)
 		} else {
 			r.size = next
@@ -108,7 +109,7 @@ func (r *recovery) read() error {
 // damage deals with a part that holds no good entry: a torn tail is left to be cut, anything else kept aside.
 func (r *recovery) damage(from, to int64) {
 	rep := Repair{Kind: TornTail, File: r.path, Offset: from, Bytes: to - from}
-	if to == r.scan.size && r.scan.torn(from) {
+	if to == r.scan.Size && r.scan.Torn(from) {
 		rep.Detail = "the last write was cut short; nothing of it was sent"
 		r.repairs = append(r.repairs, rep)
 		return
@@ -133,8 +134,8 @@ func (r *recovery) setAside(from, to int64) (string, error) {
 		return "", err
 	}
 	for err == nil && from < to {
-		n := min(windowSize, to-from)
-		_, err = f.Write(r.scan.bytes(from, int(n)))
+		n := min(frame.Window, to-from)
+		_, err = f.Write(r.scan.Bytes(from, int(n)))
 		from += n
 	}
 	if err == nil {

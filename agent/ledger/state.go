@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/truledgr/activity-agent/activity"
+	"github.com/truledgr/activity-agent/internal/frame"
 	"github.com/truledgr/activity-agent/pipeline"
 )
 
@@ -171,9 +172,9 @@ func (s *state) appendSnapshot(buf []byte, now time.Time) []byte {
 	}
 	for _, p := range s.pending {
 		at := 0
-		buf, at = openFrame(buf, entryCarried)
+		buf, at = frame.Open(buf, entryCarried)
 		buf = append(buf, p.body...)
-		closeFrame(buf, at)
+		frame.Close(buf, at)
 	}
 	return buf
 }

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/truledgr/activity-agent/internal/frame"
 	"github.com/truledgr/activity-agent/pipeline"
 )
 
@@ -63,7 +64,7 @@ func (l *Ledger) Finish(o Outcome) error {
 	}
 	at := len(l.queue)
 	l.queue = appendOutcome(l.queue, &v)
-	l.state.head = sha256.Sum256(l.queue[at+frameHead:])
+	l.state.head = sha256.Sum256(l.queue[at+frame.Head:])
 	l.wet = append(l.wet, o.Number)
 	l.free = append(l.free, p.body)
 	l.flusher.kick()
@@ -155,7 +156,7 @@ func (l *Ledger) extend(src *intentSource) error {
 	wet := len(l.wet)
 	l.mu.Unlock()
 
-	seal(l.out, l.size)
+	frame.Seal(l.out, l.size)
 	_, err := l.file.Write(l.out)
 	if err == nil {
 		err = l.file.Sync()
@@ -181,12 +182,12 @@ func (l *Ledger) encode(src *intentSource, newFile bool) *pending {
 	b := src.batch
 	l.state.prepare(b, newFile)
 	var at int
-	l.out, at = openFrame(l.out, entryIntent)
+	l.out, at = frame.Open(l.out, entryIntent)
 	body := len(l.out)
 	l.out = l.appendIntent(l.out, b, src.meta)
 	leaves := len(l.out)
 	l.out = appendLeaves(l.out, b.Records)
-	closeFrame(l.out, at)
+	frame.Close(l.out, at)
 	p := &pending{number: b.Number, mark: src.meta.Mark, leaves: len(l.out) - leaves}
 	if n := len(l.free); n > 0 {
 		p.body, l.free = l.free[n-1][:0], l.free[:n-1]
@@ -242,7 +243,7 @@ func (l *Ledger) replace(src *intentSource) error {
 	}
 	l.mu.Unlock()
 
-	seal(l.out, 0)
+	frame.Seal(l.out, 0)
 	err := l.install()
 
 	l.mu.Lock()
