@@ -20,12 +20,12 @@ import (
 func (p *Pipeline) encode(b *Batch, i int, by string, stream *Stream) {
 	r, w, rec := &p.rec, &p.vals, &b.Records[i]
 	kind := rec.Kind
-	if r.outcome = ""; r.reading.tape != nil {
-		r.outcome = p.outcome(kind)
-	}
 	w.begin(p.lenses[kind], &r.tape, append(b.buf, 0))
 	if w.rules.Guards() {
 		p.withhold()
+	}
+	if r.outcome = ""; r.reading.tape != nil {
+		r.outcome = p.outcome(kind)
 	}
 	lo := len(w.out)
 	w.out = append(w.out, `{"id":"`...)

@@ -199,10 +199,16 @@ func (b *builder) rules(which []int) *Rules {
 		}
 	}
 	r.place(b.c.Fields, Field)
+	if b.identity == Hash {
+		r.place(identity, Identify)
+	}
 	r.place(b.c.Only, Listed)
 	r.buildTriggers()
 	return r
 }
+
+// identity are the names that Config.Identity is about, for kinds that have no such fields.
+var identity = []string{"user_id", "ip_address"}
 
 // place gives fields, which have been checked, a verdict. What was placed before wins.
 func (r *Rules) place(fields []string, v Verdict) {
