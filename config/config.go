@@ -42,6 +42,8 @@ type Config struct {
 
 	// masked holds the paths of values that came out of a ${file:…}: they are printed like secrets.
 	masked map[string]bool
+	// sources holds the files that the configuration was read from.
+	sources []string
 }
 
 // Store is `store`: exactly one of its fields is set. To add a store, add its field here and its defaults to start.
@@ -94,7 +96,12 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, unreadable(path, err)
 	}
-	return Parse(path, data, os.LookupEnv)
+	c, err := Parse(path, data, os.LookupEnv)
+	if err != nil {
+		return nil, err
+	}
+	c.sources = append(c.sources, path)
+	return c, nil
 }
 
 func unreadable(path string, err error) Errors {
@@ -138,6 +145,6 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 	if len(d.errs) > 0 {
 		return nil, d.errs.sorted()
 	}
-	c.masked = d.masked
+	c.masked, c.sources = d.masked, d.sources
 	return c, nil
 }

@@ -59,10 +59,11 @@ func TestEveryKeyIsDecodedAndExpanded(t *testing.T) {
 			},
 			Only: []string{"message", "*_count"}, Identity: "hash", HashKey: "pa$$-swordfish-and-more",
 		}},
-		Store:  Store{File: &file.Config{Path: "-"}},
-		Admin:  agent.Admin{Listen: "[::1]:9000"},
-		Log:    Log{Level: "info", Format: "auto"},
-		masked: map[string]bool{"agent.id_key": true, "pipeline.redact.hash_key": true},
+		Store:   Store{File: &file.Config{Path: "-"}},
+		Admin:   agent.Admin{Listen: "[::1]:9000"},
+		Log:     Log{Level: "info", Format: "auto"},
+		masked:  map[string]bool{"agent.id_key": true, "pipeline.redact.hash_key": true},
+		sources: []string{"testdata/secret.txt", "testdata/secret.txt"},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %#v\nwant %#v", got, want)
@@ -109,7 +110,7 @@ func TestPrintedConfigReadsBack(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"all.yaml", "aliases.yaml"} {
 		want := mustParse(t, name)
-		want.Agent.IDKey, want.masked = "", nil // printed masked
+		want.Agent.IDKey, want.masked, want.sources = "", nil, nil // printed masked
 		got, err := Parse("printed", printed(want), nil)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, want)
@@ -318,7 +319,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		c.masked = nil
+		c.masked, c.sources = nil, nil
 		again, err := Parse("printed", printed(c), nil)
 		if err != nil {
 			t.Fatalf("what was printed does not parse: %v\n%s", err, c)

@@ -24,11 +24,12 @@ const (
 
 // decoder fills a Config from nodes. It goes on after a mistake, so that all are found at once.
 type decoder struct {
-	file   string
-	env    func(string) (string, bool)
-	errs   Errors
-	masked map[string]bool // see Config
-	values int             // decoded so far
+	file    string
+	env     func(string) (string, bool)
+	errs    Errors
+	masked  map[string]bool // see Config
+	sources []string        // see Config
+	values  int             // decoded so far
 }
 
 // place says where a value stands among the keys.

@@ -65,6 +65,7 @@ func (d *decoder) lookup(inside string, v reflect.Value, at place) (s, problem, 
 			d.masked = map[string]bool{}
 		}
 		d.masked[at.path] = true
+		d.sources = append(d.sources, path)
 		return secretFile(path)
 	}
 	name, fallback, hasFallback := strings.Cut(inside, ":-")

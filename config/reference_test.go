@@ -389,7 +389,11 @@ func TestDocsFollowTheStructs(t *testing.T) {
 
 // rows writes a line of the table for a key and those below it.
 func (o option) rows(b *strings.Builder) {
-	fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", o.path, o.kind(), o.fallback(), markdown(o.doc))
+	meaning := o.doc
+	if o.rule.restart {
+		meaning += " A change takes a restart."
+	}
+	fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", o.path, o.kind(), o.fallback(), markdown(meaning))
 	for _, c := range o.below {
 		c.rows(b)
 	}

@@ -29,6 +29,7 @@ type rule struct {
 	size     bool     // an int that counts bytes
 	text     func(string) (problem, advice string)
 	whole    func(section any) []error // checks a section whose keys are right by themselves
+	restart  bool                      // a running agent cannot take up a change
 }
 
 const (
@@ -43,10 +44,11 @@ const (
 
 // rules by key; list entries are written "[]".
 var rules = map[string]rule{
-	"agent.id":                                    {text: printable},
-	"agent.state_dir":                             {need: "name a directory that the agent may write to, such as ./activity-data/state"},
+	"agent.id":                                    {restart: true, text: printable},
+	"agent.id_key":                                {restart: true},
+	"agent.state_dir":                             {restart: true, need: "name a directory that the agent may write to, such as ./activity-data/state"},
 	"agent.drain_timeout":                         {min: 1, max: int64(10 * time.Minute)},
-	"agent.memory_budget":                         {min: 6 << 20},
+	"agent.memory_budget":                         {restart: true, min: 6 << 20},
 	"files":                                       {need: needFiles},
 	"files[].include":                             {need: `name the files to read, for example include: ["/var/log/app/*.log"]`},
 	"files[].include[]":                           {text: glob},
@@ -67,7 +69,7 @@ var rules = map[string]rule{
 	"pipeline.redact.identity":                    {enum: []string{"keep", "hash"}},
 	"pipeline.redact":                             {whole: redaction},
 	"store":                                       {need: needStore, one: true},
-	"store.sqlite.path":                           {need: "name the database file, such as ./activity-data/activities.db"},
+	"store.sqlite.path":                           {restart: true, need: "name the database file, such as ./activity-data/activities.db"},
 	"store.elasticsearch":                         {either: []string{"addresses", "cloud_id"}, advice: needCluster},
 	"store.elasticsearch.addresses[]":             {text: clusterAddress},
 	"store.elasticsearch.index_prefix":            {text: indexPrefix},
@@ -83,11 +85,11 @@ var rules = map[string]rule{
 	"store.elasticsearch.compression_level":       {min: 1, max: 9},
 	"store.elasticsearch.max_body":                {size: true, min: 64 << 10, max: 64 << 20},
 	"store.elasticsearch.request_timeout":         {min: int64(time.Second), max: int64(10 * time.Minute)},
-	"store.elasticsearch.concurrency":             {min: 1, max: 16},
-	"store.file.path":                             {need: "name the file to append to, such as ./activities.ndjson, or \"-\" for standard output"},
-	"admin.listen":                                {text: address},
+	"store.elasticsearch.concurrency":             {restart: true, min: 1, max: 16},
+	"store.file.path":                             {restart: true, need: "name the file to append to, such as ./activities.ndjson, or \"-\" for standard output"},
+	"admin.listen":                                {restart: true, text: address},
 	"log.level":                                   {enum: []string{"debug", "info", "warn", "error"}},
-	"log.format":                                  {enum: []string{"auto", "json", "text"}},
+	"log.format":                                  {restart: true, enum: []string{"auto", "json", "text"}},
 }
 
 // check tells what is wrong with a value, "" if nothing is. A hidden value is not shown.

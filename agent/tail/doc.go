@@ -3,12 +3,13 @@
 // A file is known by device and inode while it is open, and a stream (what one application writes into one log) by
 // content: see DESIGN.md for how the two are matched, for the poll cycle, and for what cannot be known.
 //
-//	tailer.go     the loop: what is due, batches, draining
-//	scan.go       which files there are
-//	recognise.go  which stream a file belongs to
-//	follow.go     reading one file
-//	longline.go   lines over the limit
-//	identity.go   names, ids and comparisons
-//	reload.go     reading an intent's bytes again
-//	notify.go     hints from the file system
+//	tailer.go       the loop: what is due, batches, draining
+//	scan.go         which files there are
+//	recognise.go    which stream a file belongs to
+//	follow.go       reading one file
+//	longline.go     lines over the limit
+//	identity.go     names, ids and comparisons
+//	reload.go       reading an intent's bytes again
+//	reconfigure.go  other files to read, while it runs
+//	notify.go       hints from the file system
 package tail

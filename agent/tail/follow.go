@@ -457,6 +457,7 @@ func (t *Tailer) finishRemainders() bool {
 		if t.cur == nil {
 			select {
 			case t.cur = <-t.free:
+				t.fit(t.cur)
 			default:
 				return false
 			}

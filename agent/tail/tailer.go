@@ -2,7 +2,6 @@ package tail
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -79,16 +78,18 @@ func setDefault[T int | time.Duration](v *T, to T) {
 // of the file. What has an intent in the ledger is never read again but by Reload.
 type Tailer struct {
 	o       Options
-	inputs  []*input
 	out     chan *pipeline.Raw
 	free    chan *pipeline.Raw
 	drainCh chan struct{}
 	drained sync.Once
+	changed chan struct{} // the inputs are others: look
 	notify  *notifier
 	started time.Time
 
 	mu        sync.Mutex // guards what follows; the loop holds it while it works
 	first     bool       // nothing was ever read with this registry
+	size      int        // of a batch's buffer: a batch, or the longest line
+	inputs    []*input
 	files     map[fileKey]*file
 	streams   map[activity.StreamID]*stream
 	begins    map[[16]byte][]*stream // streams by Begin
@@ -135,22 +136,15 @@ type stream struct {
 // New returns a Tailer that knows the streams of its registry. It opens no file.
 func New(o Options) (*Tailer, error) {
 	o.setDefaults()
+	inputs, size, err := prepare(o.Files, o.BatchBytes)
+	if err != nil {
+		return nil, err
+	}
 	t := &Tailer{
+		inputs: inputs, size: size, changed: make(chan struct{}, 1),
 		o: o, out: make(chan *pipeline.Raw, 1), free: make(chan *pipeline.Raw, o.Pool), drainCh: make(chan struct{}),
 		files: map[fileKey]*file{}, streams: map[activity.StreamID]*stream{}, refused: map[string]string{}, strangers: map[fileKey]int64{}, begins: map[[16]byte][]*stream{}, stems: map[string]string{},
 		queues: map[family]*queue{}, scratch: make([]byte, 64<<10), started: o.Now(),
-	}
-	size := o.BatchBytes
-	for i, c := range o.Files {
-		if errs := c.Validate(); len(errs) > 0 {
-			return nil, fmt.Errorf("files[%d]: %w", i, errors.Join(errs...))
-		}
-		in, err := newInput(c)
-		if err != nil {
-			return nil, fmt.Errorf("files[%d]: %w", i, err)
-		}
-		t.inputs = append(t.inputs, in)
-		size = max(size, c.MaxLineBytes+lineSlack)
 	}
 	for range o.Pool {
 		t.free <- &pipeline.Raw{Buf: make([]byte, 0, size)}
@@ -259,19 +253,21 @@ func (t *Tailer) Run(ctx context.Context) error {
 			return nil
 		}
 		out, free, drain := t.channels()
+		next := t.next
 		timer.Reset(t.wait())
 		t.mu.Unlock()
 		var taken *pipeline.Raw
 		var sent, asked, woken bool
 		select {
 		case <-ctx.Done():
-		case out <- t.next:
+		case out <- next:
 			sent = true
 		case taken = <-free:
 		case <-drain:
 			asked = true
 		case <-t.notify.wake:
 			woken = true
+		case <-t.changed:
 		case <-timer.C:
 		}
 		t.mu.Lock()
@@ -281,6 +277,7 @@ func (t *Tailer) Run(ctx context.Context) error {
 		case sent:
 			t.next = nil
 		case taken != nil:
+			t.fit(taken)
 			t.cur = taken
 		case asked:
 			t.startDrain()
@@ -332,6 +329,7 @@ func (t *Tailer) step() {
 		if t.cur == nil {
 			select {
 			case t.cur = <-t.free:
+				t.fit(t.cur)
 			default:
 				return
 			}
