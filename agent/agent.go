@@ -27,6 +27,8 @@ type Options struct {
 	Version  string
 	Logger   *zap.Logger      // default: none
 	Now      func() time.Time // default: time.Now
+	// ConfigHash names the configuration that all this comes from, in the metrics.
+	ConfigHash string
 	// ExitWhenIdle ends Run once every input is at its end, and all of it acked, for that long; 0 never does.
 	ExitWhenIdle time.Duration
 }
@@ -38,8 +40,7 @@ type Agent struct {
 	ledger *ledger.Ledger
 	dead   *deadletter.Log
 	tailer *tail.Tailer
-	pipe   *pipeline.Pipeline
-	sink   sinks.Sink
+	out    *outlet
 	clock  *clock
 	books  *books
 	store  *condition // the sink
@@ -48,8 +49,12 @@ type Agent struct {
 	aborted chan struct{}
 	once    sync.Once
 
-	mu      sync.Mutex
-	started bool // replay is over, inputs are being read
+	reloads reloads
+
+	mu           sync.Mutex
+	started      bool // replay is over, inputs are being read
+	pipe         *pipeline.Pipeline
+	drainTimeout time.Duration
 }
 
 // New opens the state directory and prepares everything; it reads no input yet. Errors say what to do.
@@ -61,11 +66,12 @@ func New(o Options) (*Agent, error) {
 		o.Now = time.Now
 	}
 	a := &Agent{
-		o: o, log: o.Logger, sink: o.Sink, books: newBooks(), aborted: make(chan struct{}),
+		o: o, log: o.Logger, out: newOutlet(o.Sink), drainTimeout: o.Config.DrainTimeout, books: newBooks(), aborted: make(chan struct{}),
 		clock: &clock{now: o.Now, log: o.Logger},
 		store: &condition{what: "store", log: o.Logger, now: o.Now},
 		state: &condition{what: "state directory", log: o.Logger, now: o.Now},
 	}
+	a.reloads.hash, a.reloads.at = o.ConfigHash, time.Now()
 	if err := a.open(); err != nil {
 		return nil, errors.Join(err, a.closeState())
 	}
@@ -88,9 +94,7 @@ func (a *Agent) open() (err error) {
 	if a.dead, err = deadletter.Open(c.StateDir); err != nil {
 		return err
 	}
-	if a.pipe, err = pipeline.New(pipeline.Options{
-		Config: a.o.Pipeline, AgentID: id, Chain: a.ledger.Chain(), Origin: a.o.Origin, Version: a.o.Version,
-	}); err != nil {
+	if a.pipe, err = a.newPipeline(a.o.Pipeline, a.o.Origin); err != nil {
 		return err
 	}
 	key := c.IDKey
@@ -113,7 +117,7 @@ const (
 )
 
 func (a *Agent) batchBytes() int {
-	shares := pool + growth*(a.sink.InFlight()+1)
+	shares := pool + growth*(a.out.inFlight+1)
 	return int(min(max(int64(a.o.Config.MemoryBudget)/int64(shares), minimum), 1<<20))
 }
 
@@ -150,9 +154,12 @@ func (a *Agent) supervise(ctx, hard context.Context, cancel func()) {
 		return
 	case <-ctx.Done():
 	}
-	a.log.Info("stopping: reading to the end of what is written", zap.Duration("within", a.o.Config.DrainTimeout))
+	a.mu.Lock()
+	within := a.drainTimeout
+	a.mu.Unlock()
+	a.log.Info("stopping: reading to the end of what is written", zap.Duration("within", within))
 	a.tailer.Drain()
-	limit := time.NewTimer(a.o.Config.DrainTimeout)
+	limit := time.NewTimer(within)
 	defer limit.Stop()
 	select {
 	case <-hard.Done():
@@ -169,7 +176,7 @@ func (a *Agent) run(soft, hard context.Context) error {
 	a.mu.Lock()
 	a.started = true
 	a.mu.Unlock()
-	free := make(chan *parcel, a.sink.InFlight()+1)
+	free := make(chan *parcel, a.out.inFlight+1)
 	for range cap(free) {
 		free <- new(parcel)
 	}
@@ -202,8 +209,7 @@ func (a *Agent) process(ctx context.Context, free <-chan *parcel, ready chan<- *
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		p.intent = nil
-		a.pipe.Process(raw, number, a.clock.batchTime(), &p.batch)
+		a.convert(p, raw, number)
 		a.tailer.Release(raw)
 		number++
 		select {
@@ -215,11 +221,18 @@ func (a *Agent) process(ctx context.Context, free <-chan *parcel, ready chan<- *
 	return nil
 }
 
+// convert makes p of what was read.
+func (a *Agent) convert(p *parcel, raw *pipeline.Raw, number uint64) {
+	pipe := a.pipeline()
+	pipe.Process(raw, number, a.clock.batchTime(), &p.batch)
+	p.intent, p.fingerprint = nil, pipe.Fingerprint()
+}
+
 // dispatch writes the intents in order, and keeps as many parcels under way as the sink takes. A place must be free
 // before an intent is written: a store that is rewound to the intent's mark has one batch under way.
 func (a *Agent) dispatch(ctx context.Context, ready <-chan *parcel, free chan<- *parcel) error {
 	senders, sctx := errgroup.WithContext(ctx)
-	places := make(chan struct{}, a.sink.InFlight())
+	places := make(chan struct{}, a.out.inFlight)
 	for p := range ready {
 		p.reset()
 		select {
@@ -244,14 +257,9 @@ func (a *Agent) dispatch(ctx context.Context, ready <-chan *parcel, free chan<- 
 
 // intend makes a batch's intent durable.
 func (a *Agent) intend(ctx context.Context, p *parcel) error {
-	mark := int64(-1)
-	if r, ok := a.sink.(sinks.Rewinder); ok {
-		mark = r.Mark()
-	}
-	meta := ledger.Meta{Fingerprint: a.pipe.Fingerprint(), Mark: mark}
-	if t, ok := a.sink.(sinks.Targeted); ok {
-		meta.Target.IndexPrefix, meta.Target.Periods = t.Target()
-	}
+	meta := ledger.Meta{Fingerprint: p.fingerprint}
+	a.out.describe(&meta)
+	p.target = meta.Target
 	err := a.persist(ctx, "intent", func() error { return a.ledger.Append(&p.batch, meta) })
 	if err == nil {
 		a.books.enter(&p.batch, false)
@@ -294,6 +302,9 @@ func (a *Agent) Trouble() []string {
 			out = append(out, fmt.Sprintf("%s failing since %s: %v", c.what, since.UTC().Format(time.RFC3339), err))
 		}
 	}
+	if text := a.reloads.trouble(); text != "" {
+		out = append(out, text)
+	}
 	for _, f := range a.tailer.Stats() {
 		if f.Err != "" {
 			out = append(out, fmt.Sprintf("cannot read %s: %s", f.Path, f.Err))
@@ -304,7 +315,7 @@ func (a *Agent) Trouble() []string {
 
 // Close releases the sink and the state directory. Run must have returned.
 func (a *Agent) Close() error {
-	return errors.Join(a.sink.Close(), a.closeState())
+	return errors.Join(a.out.close(), a.closeState())
 }
 
 func (a *Agent) closeState() error {

@@ -26,6 +26,9 @@ type parcel struct {
 	batch   pipeline.Batch
 	results []sinks.Result
 	intent  *ledger.Intent // of a replay
+
+	fingerprint [16]byte      // of the pipeline that made it
+	target      ledger.Target // where its intent says it goes
 }
 
 // reset makes room for a result per record, all unknown.
@@ -65,8 +68,8 @@ func (a *Agent) send(ctx context.Context, p *parcel) error {
 		if attempt > 1 {
 			a.books.retried()
 		}
-		before := countOpen(p)
-		err := a.attempt(ctx, p)
+		before, other := countOpen(p), a.out.changed()
+		err := a.out.write(ctx, p)
 		left := countOpen(p)
 		if left == 0 {
 			a.store.ok()
@@ -82,20 +85,12 @@ func (a *Agent) send(ctx context.Context, p *parcel) error {
 		if left < before {
 			wait = firstWait
 		}
-		if err := sleep(ctx, max(sinks.RetryAfter(err), wait/2+rand.N(wait/2))); err != nil {
+		if err := pause(ctx, other, max(sinks.RetryAfter(err), wait/2+rand.N(wait/2))); err != nil {
 			return err
 		}
 		wait = min(2*wait, lastWait)
 	}
 	return nil
-}
-
-// attempt writes a parcel: one that is replayed to where its intent says.
-func (a *Agent) attempt(ctx context.Context, p *parcel) error {
-	if t, ok := a.sink.(sinks.Targeted); ok && p.intent != nil {
-		return t.WriteTo(ctx, &p.batch, p.results, p.intent.Target.IndexPrefix, p.intent.Target.Periods)
-	}
-	return a.sink.Write(ctx, &p.batch, p.results)
 }
 
 func open(p *parcel) bool { return countOpen(p) > 0 }
@@ -192,12 +187,17 @@ func outcome(p *parcel) ledger.Outcome {
 }
 
 // sleep waits, or returns ctx's error.
-func sleep(ctx context.Context, d time.Duration) error {
+func sleep(ctx context.Context, d time.Duration) error { return pause(ctx, nil, d) }
+
+// pause is sleep that ends early when over is closed.
+func pause(ctx context.Context, over <-chan struct{}, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-over:
+		return nil
 	case <-t.C:
 		return nil
 	}

@@ -32,6 +32,10 @@ var (
 	descTrouble  = desc("trouble", "Things that are failing now; /healthz names them.")
 	descLag      = desc("file_lag_bytes", "Bytes of a file that have not been read.", "path")
 	descUnacked  = desc("file_unacked_bytes", "Bytes of a file that have been read and have no outcome yet.", "path")
+	descConfig   = desc("config_info", "The configuration in force, by a hash of it without its secrets; always 1.", "hash")
+	descConfigAt = desc("config_last_reload_success_timestamp_seconds", "Since when that configuration is in force.")
+	descConfigOK = desc("config_last_reload_successful", "0 if the configuration was changed since and refused; else 1.")
+	descReloads  = desc("config_reloads_total", "Attempts to take up a changed configuration.", "result")
 	descFiles    = desc("files", "Files that are known.")
 )
 
@@ -74,6 +78,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	count(descRetries, a.Retries)
 	count(descPanics, a.Panics)
 	gauge(descTrouble, int64(len(c.agent.Trouble())))
+	c.agent.reloads.collect(gauge, count)
 	files := c.agent.Files()
 	gauge(descFiles, int64(len(files)))
 	seen := make(map[string]bool, len(files))
@@ -85,4 +90,18 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		gauge(descLag, max(f.Size-f.Read, 0), f.Path)
 		gauge(descUnacked, max(f.Read-f.Acked, 0), f.Path)
 	}
+}
+
+func (r *reloads) collect(gauge, count func(d *prometheus.Desc, v int64, labels ...string)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	good := int64(1)
+	if r.err != nil {
+		good = 0
+	}
+	gauge(descConfig, 1, r.hash)
+	gauge(descConfigAt, r.at.Unix())
+	gauge(descConfigOK, good)
+	count(descReloads, r.ok, "taken_up")
+	count(descReloads, r.refused, "refused")
 }

@@ -50,13 +50,11 @@ func (a *Agent) replayIntent(ctx context.Context, p *parcel, in *ledger.Intent) 
 	if err != nil {
 		return fmt.Errorf("replay batch %d: %w", in.Number, err)
 	}
-	if r, ok := a.sink.(sinks.Rewinder); ok && in.Mark >= 0 {
-		if err := r.Rewind(in.Mark); err != nil {
-			return fmt.Errorf("replay batch %d: %w", in.Number, err)
-		}
+	if err := a.out.rewind(in.Mark); err != nil {
+		return fmt.Errorf("replay batch %d: %w", in.Number, err)
 	}
-	p.intent = in
-	a.pipe.Process(raw, in.Number, in.Time, &p.batch)
+	p.intent, p.target = in, in.Target
+	a.pipeline().Process(raw, in.Number, in.Time, &p.batch)
 	a.tailer.Release(raw)
 	p.reset()
 	a.books.enter(&p.batch, true)
@@ -76,8 +74,7 @@ func (a *Agent) fillGap(ctx context.Context, p *parcel, g ledger.Gap) error {
 		if err != nil {
 			return err
 		}
-		p.intent = nil
-		a.pipe.Process(raw, a.ledger.NextBatch(), a.clock.batchTime(), &p.batch)
+		a.convert(p, raw, a.ledger.NextBatch())
 		p.reset()
 		if err := a.intend(ctx, p); err != nil {
 			return err
@@ -141,7 +138,7 @@ func (a *Agent) replayLetter(ctx context.Context, l deadletter.Letter) (bool, er
 	}
 	raw.Cuts = []pipeline.Cut{{Pieces: int32(len(raw.Pieces)), Format: pipeline.FormatOf(raw.Buf[:raw.Pieces[0].Len])}}
 	p := new(parcel)
-	a.pipe.Process(raw, l.Batch, l.Time, &p.batch)
+	a.pipeline().Process(raw, l.Batch, l.Time, &p.batch)
 	p.reset()
 	if p.batch.Records[0].Fate != pipeline.Deliver {
 		return false, nil

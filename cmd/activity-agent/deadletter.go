@@ -80,14 +80,11 @@ configuration. What is stored loses its dead letter; the rest keeps it. Stop the
 	}
 	path := configFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := load(*path)
+		c, err := p.loadRun(*path)
 		if err != nil {
 			return err
 		}
-		if c.Agent.ID == "" {
-			c.Agent.ID = agent.DefaultID(p.getenv, p.hostname)
-		}
-		log, err := newLogger(c.Log, newScreen(p.stderr, false), isTerminal(p.stderr))
+		log, _, err := newLogger(c.Log, newScreen(p.stderr, false), isTerminal(p.stderr))
 		if err != nil {
 			return err
 		}

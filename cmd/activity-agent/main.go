@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/truledgr/activity-agent/agent"
 	"github.com/truledgr/activity-agent/config"
 )
 
@@ -102,6 +103,15 @@ func load(path string) (*config.Config, error) {
 		return nil, usageError{err}
 	}
 	return c, nil
+}
+
+// loadRun is load for an agent that is to run: it has an id.
+func (p *program) loadRun(path string) (*config.Config, error) {
+	c, err := load(path)
+	if err == nil && c.Agent.ID == "" {
+		c.Agent.ID = agent.DefaultID(p.getenv, p.hostname)
+	}
+	return c, err
 }
 
 // noArgs is cobra.NoArgs as a usage error.

@@ -32,7 +32,10 @@ func (p *program) runCommand() *cobra.Command {
 
 On SIGTERM or SIGINT it reads to the end of what is written, delivers and records it, and exits within
 agent.drain_timeout. A second signal ends it at once; what was under way is sent at the next start. The same holds for
-a crash.`,
+a crash.
+
+On SIGHUP, and when the configuration file or a secret file that it names has changed, it takes up the new configuration
+without losing its place; one that is wrong is refused, and the one before stays in force. See docs/operations.md.`,
 		Example: `  activity-agent run -c agent.yaml
   activity-agent run -c agent.yaml --exit-when-idle 2s --summary -    ship what there is, and print the account as JSON`,
 		Args: noArgs,
@@ -41,7 +44,7 @@ a crash.`,
 	cmd.Flags().DurationVar(&o.exitWhenIdle, "exit-when-idle", 0, "end when every input has been at its end, and all of it stored, for this `long`")
 	cmd.Flags().StringVar(&o.summary, "summary", "", "on exit, write the account of this run as JSON to `file`; - for standard output")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := load(*path)
+		c, err := p.loadRun(*path)
 		if err != nil {
 			return err
 		}
@@ -63,21 +66,22 @@ type runOptions struct {
 
 // run wires the agent, its admin listener, the signals and the progress line together.
 //
-//	signals ─► agent.Run (tailer ─► pipeline ─► ledger ─► store)
-//	admin   ─► probes and metrics of it
-//	screen  ─► a line of progress on a terminal
+//	signals  ─► agent.Run (tailer ─► pipeline ─► ledger ─► store)
+//	reloader ─► other settings for it, when the configuration has changed
+//	admin    ─► probes and metrics of it
+//	screen   ─► a line of progress on a terminal
 func (p *program) run(ctx context.Context, c *config.Config, o runOptions) error {
 	if p.getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer signal.Stop(signals)
 	tty := isTerminal(p.stderr)
 	screen := newScreen(p.stderr, tty)
-	log, err := newLogger(c.Log, screen, tty)
+	log, level, err := newLogger(c.Log, screen, tty)
 	if err != nil {
 		return err
-	}
-	if c.Agent.ID == "" {
-		c.Agent.ID = agent.DefaultID(p.getenv, p.hostname)
 	}
 	sink, err := openSink(c.Store, log)
 	if err != nil {
@@ -85,13 +89,14 @@ func (p *program) run(ctx context.Context, c *config.Config, o runOptions) error
 	}
 	a, err := agent.New(agent.Options{
 		Config: c.Agent, Files: c.Files, Pipeline: c.Pipeline, Sink: sink, Version: version, Logger: log,
-		Origin: agent.OriginOf(c.Agent, p.getenv, p.hostname), ExitWhenIdle: o.exitWhenIdle,
+		Origin: agent.OriginOf(c.Agent, p.getenv, p.hostname), ExitWhenIdle: o.exitWhenIdle, ConfigHash: c.Hash(),
 	})
 	if err != nil {
 		return errors.Join(err, sink.Close())
 	}
 	began := time.Now()
-	err = p.serve(ctx, c, a, log, screen, o.exitWhenIdle > 0)
+	r := &reloader{p: p, path: o.configPath, current: c, agent: a, level: level, log: log}
+	err = p.serve(ctx, c, a, r, signals, screen, o.exitWhenIdle > 0)
 	err = errors.Join(err, a.Close())
 	account := a.Account()
 	log.Info("stopped", zap.Int64("read", account.Read), zap.Int64("stored", account.Stored), zap.Int64("duplicate", account.Duplicate),
@@ -103,7 +108,8 @@ func (p *program) run(ctx context.Context, c *config.Config, o runOptions) error
 }
 
 // serve runs the agent and what stands around it, until the agent ends. once: it will end when it is idle.
-func (p *program) serve(ctx context.Context, c *config.Config, a *agent.Agent, log *zap.Logger, s *screen, once bool) error {
+func (p *program) serve(ctx context.Context, c *config.Config, a *agent.Agent, r *reloader, signals <-chan os.Signal, s *screen, once bool) error {
+	log := r.log
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	around, end := context.WithCancel(context.WithoutCancel(ctx))
@@ -120,22 +126,32 @@ func (p *program) serve(ctx context.Context, c *config.Config, a *agent.Agent, l
 			return err
 		}
 	}
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
-	defer signal.Stop(signals)
+	hangup := make(chan struct{}, 1)
 	g.Go(func() error {
-		for stopped := false; ; stopped = true {
+		for stopped := false; ; {
 			select {
 			case <-around.Done():
 				return nil
 			case sig := <-signals:
 				log.Info("signal", zap.Stringer("signal", sig))
+				if sig == syscall.SIGHUP {
+					select {
+					case hangup <- struct{}{}:
+					default:
+					}
+					continue
+				}
 				if stopped {
 					a.Abort()
 				}
 				stop()
+				stopped = true
 			}
 		}
+	})
+	g.Go(func() error {
+		r.watch(around, hangup)
+		return nil
 	})
 	g.Go(func() error {
 		s.follow(around, a)
@@ -152,11 +168,11 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// newLogger writes JSON, or text for people on a terminal.
-func newLogger(c config.Log, w zapcore.WriteSyncer, tty bool) (*zap.Logger, error) {
-	level, err := zapcore.ParseLevel(c.Level)
+// newLogger writes JSON, or text for people on a terminal. What it writes at least can be changed later.
+func newLogger(c config.Log, w zapcore.WriteSyncer, tty bool) (*zap.Logger, zap.AtomicLevel, error) {
+	level, err := zap.ParseAtomicLevel(c.Level)
 	if err != nil {
-		return nil, usageError{fmt.Errorf("log.level: %w", err)}
+		return nil, level, usageError{fmt.Errorf("log.level: %w", err)}
 	}
 	enc := zap.NewProductionEncoderConfig()
 	enc.EncodeTime = zapcore.RFC3339NanoTimeEncoder
@@ -167,7 +183,7 @@ func newLogger(c config.Log, w zapcore.WriteSyncer, tty bool) (*zap.Logger, erro
 		enc.EncodeLevel = zapcore.CapitalLevelEncoder
 		encoder = zapcore.NewConsoleEncoder(enc)
 	}
-	return zap.New(zapcore.NewCore(encoder, w, level)), nil
+	return zap.New(zapcore.NewCore(encoder, w, level)), level, nil
 }
 
 // writeSummary writes the account as one line of JSON.
