@@ -36,6 +36,7 @@ var (
 	descConfigAt = desc("config_last_reload_success_timestamp_seconds", "Since when that configuration is in force.")
 	descConfigOK = desc("config_last_reload_successful", "0 if the configuration was changed since and refused; else 1.")
 	descReloads  = desc("config_reloads_total", "Attempts to take up a changed configuration.", "result")
+	descDamaged  = desc("archives_damaged_total", "Compressed files that end before their end; what could be read of them was.", "reason")
 	descFiles    = desc("files", "Files that are known.")
 )
 
@@ -77,6 +78,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	count(descBatches, a.Batches)
 	count(descRetries, a.Retries)
 	count(descPanics, a.Panics)
+	each(descDamaged, c.agent.tailer.Damaged())
 	gauge(descTrouble, int64(len(c.agent.Trouble())))
 	c.agent.reloads.collect(gauge, count)
 	files := c.agent.Files()

@@ -65,9 +65,15 @@ func decodeHeader(body []byte) (h header, err error) {
 	return h, d.end()
 }
 
-const streamFresh = 1 // flag: offset and tail are set, whatever was known before
+const (
+	streamFresh = 1 // flag: offset and tail are set, whatever was known before
+	streamSized = 2 // flag: the size of the content is at the end
+)
 
 func appendStream(buf []byte, s *stream, flags byte) []byte {
+	if s.Size > 0 {
+		flags |= streamSized
+	}
 	buf, at := frame.Open(buf, entryStream)
 	buf = append(buf, flags)
 	buf = append(buf, s.ID[:]...)
@@ -84,13 +90,17 @@ func appendStream(buf []byte, s *stream, flags byte) []byte {
 	buf = binary.LittleEndian.AppendUint64(buf, s.TailSum)
 	buf = binary.AppendVarint(buf, s.TailLen)
 	buf = appendTime(buf, s.LastRead)
+	if s.Size > 0 {
+		buf = binary.AppendUvarint(buf, uint64(s.Size))
+	}
 	frame.Close(buf, at)
 	return buf
 }
 
 func decodeStream(body []byte) (s Stream, base int64, fresh bool, err error) {
 	d := dec{b: body}
-	fresh = d.byte()&streamFresh != 0
+	flags := d.byte()
+	fresh = flags&streamFresh != 0
 	d.copy(s.ID[:])
 	s.Dir, s.Stem = d.string(), d.string()
 	d.copy(s.Begin[:])
@@ -103,6 +113,9 @@ func decodeStream(body []byte) (s Stream, base int64, fresh bool, err error) {
 	s.TailSum = d.uint64()
 	s.TailLen = d.varint()
 	s.LastRead = d.time()
+	if flags&streamSized != 0 {
+		s.Size = int64(d.uvarint())
+	}
 	return s, base, fresh, d.end()
 }
 

@@ -1,8 +1,6 @@
 package tail
 
 import (
-	"os"
-
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/truledgr/activity-agent/activity"
@@ -20,12 +18,12 @@ func (t *Tailer) ReadAgain(id activity.StreamID, start, end int64) (raw *pipelin
 		return nil, start, ErrGone
 	}
 	for _, path := range t.candidates(s) {
-		fd, err := openFile(path)
+		fd, err := t.unpack.openContent(path)
 		if err != nil {
 			continue
 		}
 		raw, next, err = t.cutAgain(s, fd, start, end)
-		_ = fd.Close()
+		fd.Close()
 		if err == nil {
 			t.expect(raw.Ranges)
 			return raw, next, nil
@@ -36,7 +34,7 @@ func (t *Tailer) ReadAgain(id activity.StreamID, start, end int64) (raw *pipelin
 
 // cutAgain reads and cuts what fits into a batch. A record that is longer than that is cut off: this is the way back
 // from damage, not the main road.
-func (t *Tailer) cutAgain(s *stream, fd *os.File, start, end int64) (*pipeline.Raw, int64, error) {
+func (t *Tailer) cutAgain(s *stream, fd *content, start, end int64) (*pipeline.Raw, int64, error) {
 	size := min(end-start, int64(t.o.BatchBytes))
 	b, err := t.readOf(s, fd, start, size)
 	if err != nil {

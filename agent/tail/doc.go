@@ -9,6 +9,9 @@
 //	follow.go       reading one file
 //	longline.go     lines over the limit
 //	identity.go     names, ids and comparisons
+//	content.go      what a file says, compressed or not
+//	archive.go      decompressing at any offset
+//	packed.go       which stream an archive belongs to, and reading it
 //	reload.go       reading an intent's bytes again
 //	reconfigure.go  other files to read, while it runs
 //	notify.go       hints from the file system

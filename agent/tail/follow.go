@@ -33,11 +33,12 @@ type file struct {
 	sibling bool   // not named by the globs
 	atStart bool   // was there when the agent first started
 
-	fd      *os.File // nil while closed
+	fd      *content // nil while closed
 	stream  *stream  // nil until its first line is complete, and for copies
 	copyOf  *stream  // whose content this is a copy of, so far
 	alike   int64    // up to where that was compared
-	size    int64    // when last looked at
+	size    int64    // of the content, when last looked at; unknownSize for an archive whose end was not seen
+	disk    int64    // size of what is on disk, when last looked at
 	mtime   time.Time
 	changed time.Time // when that changed last
 	behind  time.Time // since when it waits to be read
@@ -47,7 +48,9 @@ type file struct {
 	limit   int64     // while draining: where it ends
 	queue   *queue    // that it waits in to be read
 	long    *longLine
-	held    bool  // it cannot be told yet whether it is a copy
+	held    bool // it cannot be told yet whether it is a copy
+	packed  bool // an archive
+	probe   *probe
 	flush   bool  // a record waits for its last line in vain: it is read without it
 	flushed int64 // size at which that was done last
 	err     error // of the last attempt to read it
@@ -56,6 +59,21 @@ type file struct {
 // unread reports whether there are bytes that were not handed over.
 func (f *file) unread() bool {
 	return f.stream == nil && f.size > 0 || f.stream != nil && f.stream.off < f.size
+}
+
+// measure takes in a file's size and time. Of an archive they say only whether its content may be another now.
+func (f *file) measure(size int64, mtime time.Time) {
+	changed := size != f.disk || !mtime.Equal(f.mtime)
+	f.disk, f.mtime = size, mtime
+	switch {
+	case !f.packed:
+		f.size = size
+	case changed:
+		f.size, f.probe = unknownSize, nil
+		if f.fd != nil {
+			f.fd.arc.forget()
+		}
+	}
 }
 
 // A queue is the files of one family that may have something to read, the oldest first.
@@ -89,6 +107,9 @@ func (t *Tailer) dequeue(f *file) {
 		return
 	}
 	f.queue = nil
+	if t.unpacking == f {
+		t.unpacking = nil
+	}
 	if q.files[0] == f {
 		q.files = q.files[1:]
 	} else {
@@ -104,23 +125,34 @@ func (t *Tailer) dequeue(f *file) {
 func (t *Tailer) readTurn() {
 	q := t.ring[0]
 	f := q.files[0]
+	if !t.mayUnpack(f) {
+		t.turn()
+		return
+	}
 	switch more, err := t.read(f); {
 	case errors.Is(err, errFull):
 		t.handOver()
 	case err != nil:
 		t.note(f, err)
 		t.dequeue(f)
+		t.spareFile(f)
 	case !more:
 		t.note(f, nil)
 		t.dequeue(f)
 		t.spareFile(f)
-	case len(t.ring) > 1 && t.ring[0] == q:
-		copy(t.ring, t.ring[1:])
-		t.ring[len(t.ring)-1] = q
+	case len(t.ring) > 0 && t.ring[0] == q:
+		t.turn()
 	}
 	if t.cur != nil && len(t.cur.Buf) >= t.o.BatchBytes {
 		t.handOver()
 	}
+}
+
+// turn lets the next family have its turn.
+func (t *Tailer) turn() {
+	q := t.ring[0]
+	copy(t.ring, t.ring[1:])
+	t.ring[len(t.ring)-1] = q
 }
 
 // note keeps the outcome of an attempt to read f, and logs it when it is news.
@@ -136,34 +168,35 @@ func (t *Tailer) openFile(f *file) error {
 	if f.fd != nil {
 		return nil
 	}
-	fd, err := openFile(f.path)
+	c, err := t.unpack.openContent(f.path)
 	if err != nil {
 		return err
 	}
-	fi, err := fd.Stat()
-	if err == nil && (!fi.Mode().IsRegular() || keyOf(fi) != f.key) {
+	fi, err := c.Stat()
+	if err == nil && keyOf(fi) != f.key {
 		err = fs.ErrNotExist // another file has the name by now: the next scan sees to it
 	}
 	if err != nil {
-		_ = fd.Close()
+		c.Close()
 		return err
 	}
-	f.fd = fd
+	f.fd = c
 	t.open++
+	t.sniffed(f)
 	return nil
 }
 
 func (t *Tailer) closeFile(f *file) {
 	if f.fd != nil {
-		_ = f.fd.Close()
+		f.fd.Close()
 		f.fd = nil
 		t.open--
 	}
 }
 
-// spareFile closes f if many files are open, provided that it can be opened again.
+// spareFile closes f if many files are open or it is an archive, provided that it can be opened again.
 func (t *Tailer) spareFile(f *file) {
-	if t.open > t.o.OpenFiles && f.fd != nil && leadsTo(f.path, f.key) {
+	if f.fd != nil && (t.open > t.o.OpenFiles || f.packed) && leadsTo(f.path, f.key) {
 		t.closeFile(f)
 	}
 }
@@ -211,10 +244,11 @@ func (t *Tailer) check(f *file) {
 
 // sized takes note of a file's size and time, and has it read if they are news.
 func (t *Tailer) sized(f *file, size int64, mtime time.Time) {
-	if size == f.size && mtime.Equal(f.mtime) {
+	if size == f.disk && mtime.Equal(f.mtime) {
 		return
 	}
-	f.size, f.mtime, f.changed = size, mtime, t.o.Now()
+	f.measure(size, mtime)
+	f.changed = t.o.Now()
 	f.ended, f.final = false, false
 	if f.copyOf != nil {
 		t.note(f, t.compare(f))
@@ -235,8 +269,17 @@ func (t *Tailer) read(f *file) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	f.size, f.mtime = fi.Size(), fi.ModTime()
+	f.measure(fi.Size(), fi.ModTime())
+	if f.packed {
+		return t.readArchive(f, fi)
+	}
 	if f.stream == nil {
+		if err := f.fd.sniff(&t.unpack); err != nil { // it may have been empty before
+			return false, err
+		}
+		if t.sniffed(f); f.packed {
+			return true, nil
+		}
 		if err := t.identify(f, f.final); err != nil || f.stream == nil {
 			return false, err
 		}
@@ -377,11 +420,16 @@ func (t *Tailer) endRange() {
 // anchor notes where a stream begins that is not read from its beginning: by a range without a record, which the ledger
 // keeps as it does any other. It lies before the line that is being written at the moment.
 func (t *Tailer) anchor(f *file) error {
-	s := f.stream
 	end, err := lineStart(f.fd, f.size, t.scratch)
 	if err != nil {
 		return err
 	}
+	return t.anchorAt(f, end)
+}
+
+// anchorAt has the stream of f begin at end.
+func (t *Tailer) anchorAt(f *file, end int64) error {
+	s := f.stream
 	s.anchor = false
 	if end == 0 {
 		return nil
@@ -422,7 +470,7 @@ func lineStart(r io.ReaderAt, size int64, scratch []byte) (int64, error) {
 // without a file, unless there is a copy; what the file has now is another stream.
 func (t *Tailer) replaced(f *file) (more bool, err error) {
 	old := f.stream
-	if !t.warnedTruncate {
+	if !t.warnedTruncate && !f.packed {
 		t.warnedTruncate = true
 		t.o.Logger.Warn("a log file was truncated; copytruncate can lose lines that are written between the copy and the "+
 			"truncation (let the rotation rename the file instead)", zap.String("path", f.path))
@@ -439,6 +487,10 @@ func (t *Tailer) replaced(f *file) (more bool, err error) {
 	t.dequeue(f)
 	f.seq, f.limit = t.seq, f.size // the copy is read first
 	t.enqueue(f)
+	if err := f.fd.sniff(&t.unpack); err != nil {
+		return false, err
+	}
+	t.sniffed(f)
 	return true, nil
 }
 
@@ -446,7 +498,7 @@ func (t *Tailer) replaced(f *file) (more bool, err error) {
 // run will see. It reports whether it is through with all files.
 func (t *Tailer) finishRemainders() bool {
 	for _, f := range t.files {
-		if f.long != nil || f.ended || f.copyOf != nil || f.held || f.start() >= f.limit {
+		if f.long != nil || f.ended || f.copyOf != nil || f.held || f.packed || f.start() >= f.limit {
 			continue
 		}
 		size := f.limit - f.start()

@@ -28,6 +28,7 @@ var (
 	// tailSuffix is what rotation, compression and people put behind a name.
 	tailSuffix = regexp.MustCompile(`(?:\.(?:gz|zst|zstd|bz2|xz|lz4)|\.(?:old|bak|orig|copy|save|prev|backup)|~|` +
 		copyPattern + `|\.\d{1,6}|-\d{10}|` + datePattern + `)$`)
+	packedSuffix = regexp.MustCompile(`\.(?:gz|zst|zstd)$`)
 	// middleSuffix is what they put before the extension.
 	middleSuffix = regexp.MustCompile(`(?:\.\d{1,3}|` + copyPattern + `|` + datePattern + `)$`)
 	// handSuffix is what people put there, not programs: such a file is a copy.

@@ -15,14 +15,18 @@ const longScan = 8 << 20
 // A longLine is the search for the end of a line that is longer than what is kept of one. Nothing of it is held in
 // memory: once its end is known, its beginning is read again.
 type longLine struct {
-	at      int64 // where the line begins
-	scanned int64 // no newline before here
-	content int64 // its first byte that is no NUL; -1 if none yet
-	inked   bool  // it has a byte that is no white space
-	last    byte  // before scanned
+	at      int64          // where the line begins
+	scanned int64          // no newline before here
+	content int64          // its first byte that is no NUL; -1 if none yet
+	inked   bool           // it has a byte that is no white space
+	last    byte           // before scanned
+	sum     *xxhash.Digest // of what lies before tail
+	tail    []byte         // the last bytes before scanned, at most pipeline.TailSize
 }
 
-func newLongLine(at int64) *longLine { return &longLine{at: at, scanned: at, content: -1} }
+func newLongLine(at int64) *longLine {
+	return &longLine{at: at, scanned: at, content: -1, sum: xxhash.New()}
+}
 
 // readLong looks on for the end of the line, and adds its record when it is found.
 func (t *Tailer) readLong(f *file, end int64) (more bool, err error) {
@@ -51,10 +55,7 @@ func (t *Tailer) readLong(f *file, end int64) (more bool, err error) {
 		}
 		l.pass(b)
 		if i >= 0 {
-			if err := t.addLong(f, l.scanned+1); err != nil {
-				return true, err
-			}
-			return true, nil
+			return true, t.addLong(f, l.scanned+1)
 		}
 	}
 	return true, nil
@@ -76,6 +77,18 @@ func (l *longLine) pass(b []byte) {
 	l.inked = l.inked || !pipeline.Blank(b)
 	l.last = b[len(b)-1]
 	l.scanned += int64(len(b))
+	l.summed(b)
+}
+
+// summed takes b into the checksums.
+func (l *longLine) summed(b []byte) {
+	if over := len(l.tail) + len(b) - pipeline.TailSize; over > 0 {
+		old := min(over, len(l.tail))
+		_, _ = l.sum.Write(l.tail[:old])
+		_, _ = l.sum.Write(b[:over-old])
+		l.tail, b = append(l.tail[:0], l.tail[old:]...), b[over-old:]
+	}
+	l.tail = append(l.tail, b...)
 }
 
 // addLong adds a range that is this one line, up to end. Its bytes are summed as they pass.
@@ -98,24 +111,19 @@ func (t *Tailer) addLong(f *file, end int64) error {
 			lo += 3
 		}
 	}
-	tail := min(pipeline.TailSize, end-s.off)
-	sum, err := sumOf(f.fd, s.off, end-tail, t.scratch)
-	if err != nil {
-		return err
-	}
-	tailSum, err := sumOf(f.fd, end-tail, end, t.scratch)
-	if err != nil {
-		return err
-	}
 	keep := min(int64(f.in.MaxLineBytes), hi-lo)
 	if l.inked {
 		if n, err := readAt(f.fd, raw.Buf[at:at+int(keep)], lo, hi); err != nil || int64(n) < keep {
 			return io.ErrUnexpectedEOF
 		}
 	}
+	if end > l.scanned {
+		l.summed([]byte{'\n'})
+	}
+	tail, tailSum := int64(len(l.tail)), xxhash.Sum64(l.tail)
 	t.endRange()
 	raw.Ranges = append(raw.Ranges, pipeline.Range{
-		Stream: s.src, Start: s.off, End: end, Sum: sum, TailSum: tailSum, Lines: 1,
+		Stream: s.src, Start: s.off, End: end, Sum: l.sum.Sum64(), TailSum: tailSum, Lines: 1,
 	})
 	if l.inked && keep > 0 {
 		raw.Buf = raw.Buf[:at+int(keep)]

@@ -42,7 +42,7 @@ func (t *Tailer) rejoin(f *file) error {
 	if err != nil {
 		return err
 	}
-	f.size, f.mtime = fi.Size(), fi.ModTime()
+	f.measure(fi.Size(), fi.ModTime())
 	s, err := t.lost(f, begin, first)
 	if err != nil || s == nil {
 		return err
@@ -84,7 +84,7 @@ func (t *Tailer) undecided(f *file, begin [16]byte) bool {
 	}
 	now := t.o.Now()
 	return slices.ContainsFunc(t.begins[begin], func(s *stream) bool {
-		return s.file == nil && s.Dir == f.fam.dir && s.Stem == f.fam.stem && f.size < s.off && now.Sub(s.lostAt) < t.o.QuietAfter
+		return s.file == nil && f.like(s) && f.size < s.off && now.Sub(s.lostAt) < t.o.QuietAfter
 	})
 }
 
@@ -136,19 +136,25 @@ func (t *Tailer) lost(f *file, begin [16]byte, first int64) (best *stream, err e
 		} else if !ok {
 			continue
 		}
-		same := s.Dir == f.fam.dir && s.Stem == f.fam.stem
-		byInode := s.Device == f.key.dev && s.Inode == f.key.ino
-		if !byInode && s.off <= first && (!same || s.off > 0 && !rotated(f.path)) {
-			continue
-		}
-		if best == nil || byInode || same && s.off > best.off {
+		if mayContinue(f, s, first) && (best == nil || continuesBetter(f, s, best)) {
 			best = s
-		}
-		if byInode {
-			break
 		}
 	}
 	return best, nil
+}
+
+func (f *file) is(s *stream) bool   { return s.Device == f.key.dev && s.Inode == f.key.ino }
+func (f *file) like(s *stream) bool { return s.Dir == f.fam.dir && s.Stem == f.fam.stem }
+
+// mayContinue reports whether the names allow that f, which has what was read of s, is its file. first is the length of
+// the first line.
+func mayContinue(f *file, s *stream, first int64) bool {
+	return f.is(s) || s.off > first || f.like(s) && (s.off == 0 || rotated(f.path))
+}
+
+// continuesBetter reports whether f is rather the file of s than that of best.
+func continuesBetter(f *file, s, best *stream) bool {
+	return f.is(s) || !f.is(best) && f.like(s) && s.off > best.off
 }
 
 // original returns the stream that f is a copy of: of its family, with the same first line, and the shorter of the two
@@ -158,7 +164,7 @@ func (t *Tailer) lost(f *file, begin [16]byte, first int64) (best *stream, err e
 // a file with the name of a backup, or of a rotation while the other still has its own, is taken for a copy.
 func (t *Tailer) original(f *file, begin [16]byte) (*stream, error) {
 	for _, s := range t.begins[begin] {
-		if s.file == nil || s.file == f || s.Dir != f.fam.dir || s.Stem != f.fam.stem {
+		if s.file == nil || s.file == f || !f.like(s) {
 			continue
 		}
 		if same, err := t.compareWith(f, s.file, 0); err != nil || same {
@@ -187,7 +193,7 @@ func (t *Tailer) share(f *file, s *stream) error {
 func (t *Tailer) recheck(f *file, begin [16]byte) (found bool, err error) {
 	for _, s := range t.begins[begin] {
 		g := s.file
-		if g == nil || g == f || s.Dir != f.fam.dir || s.Stem != f.fam.stem || t.openFile(g) != nil {
+		if g == nil || g == f || g.packed || !f.like(s) || t.openFile(g) != nil {
 			continue
 		}
 		fi, err := g.fd.Stat()
@@ -219,8 +225,12 @@ func (t *Tailer) compareWith(f, g *file, from int64) (bool, error) {
 		return false, err
 	}
 	t.sized(g, fi.Size(), fi.ModTime())
+	if s := g.stream; g.packed && s != nil && f.size >= s.off { // what was read of it tells, and costs less
+		f.alike = s.off
+		return t.continues(f, s)
+	}
 	size := min(f.size, g.size)
-	if size < beginBytes && !handMade(f.path) && !handMade(g.path) && (!rotated(f.path) || rotated(g.path)) {
+	if !copyByName(f, g, size) {
 		return false, nil
 	}
 	same, err := samePrefix(f.fd, g.fd, from, size)
@@ -228,10 +238,24 @@ func (t *Tailer) compareWith(f, g *file, from int64) (bool, error) {
 	return same, err
 }
 
+// copyByName reports whether f may be a copy of g, given that size bytes are alike.
+func copyByName(f, g *file, size int64) bool {
+	return size >= beginBytes || handMade(f.path) || handMade(g.path) || rotated(f.path) && !rotated(g.path) ||
+		unpackedName(f.path) == unpackedName(g.path)
+}
+
+// unpackedName is path without what compressing adds to it.
+func unpackedName(path string) string { return packedSuffix.ReplaceAllString(path, "") }
+
 func handMade(path string) bool { return handSuffix.MatchString(filepath.Base(path)) }
 
 // compare looks again at a copy that has changed.
 func (t *Tailer) compare(f *file) error {
+	if f.packed {
+		f.copyOf = nil
+		t.enqueue(f)
+		return nil
+	}
 	if err := t.openFile(f); err != nil {
 		return err
 	}
@@ -259,6 +283,11 @@ func (t *Tailer) compare(f *file) error {
 func (t *Tailer) continueFromCopy(s *stream) {
 	for _, f := range t.files {
 		if f.copyOf != s {
+			continue
+		}
+		if f.packed {
+			f.copyOf = nil // it is found again as any other archive
+			t.enqueue(f)
 			continue
 		}
 		if t.openFile(f) != nil || s.file != nil {

@@ -3,7 +3,7 @@ package tail
 import (
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"path/filepath"
 	"slices"
 
@@ -25,10 +25,10 @@ func (t *Tailer) Reload(in *ledger.Intent) (*pipeline.Raw, error) {
 		return nil, fmt.Errorf("intent %d has %d records and %d decisions", in.Number, len(in.Cuts), len(in.Decisions))
 	}
 	raw := t.spareRaw(in)
-	open := map[activity.StreamID]*os.File{}
+	open := map[activity.StreamID]*content{}
 	defer func() {
 		for _, fd := range open {
-			_ = fd.Close()
+			fd.Close()
 		}
 	}()
 	lost := make([]bool, len(in.Ranges))
@@ -39,7 +39,7 @@ func (t *Tailer) Reload(in *ledger.Intent) (*pipeline.Raw, error) {
 			src = s.src
 			if fd := open[r.Stream]; fd == nil || !t.holds(fd, r) {
 				if fd != nil {
-					_ = fd.Close()
+					fd.Close()
 				}
 				open[r.Stream] = t.findRange(s, r)
 			}
@@ -83,7 +83,7 @@ func (t *Tailer) spareRaw(in *ledger.Intent) *pipeline.Raw {
 }
 
 // reread reads the pieces of one range from fd. Its cuts follow each other.
-func reread(raw *pipeline.Raw, in *ledger.Intent, rng int, fd *os.File) error {
+func reread(raw *pipeline.Raw, in *ledger.Intent, rng int, fd *content) error {
 	if fd == nil {
 		return nil
 	}
@@ -105,7 +105,10 @@ func reread(raw *pipeline.Raw, in *ledger.Intent, rng int, fd *os.File) error {
 }
 
 // holds reports whether the bytes of r in fd are those that were read.
-func (t *Tailer) holds(fd *os.File, r *ledger.IntentRange) bool {
+func (t *Tailer) holds(fd *content, r *ledger.IntentRange) bool {
+	if fd.arc != nil {
+		fd.arc.keepFrom(r.Start, r.End)
+	}
 	tail := min(pipeline.TailSize, r.End-r.Start)
 	if ok, err := tailMatches(fd, r.End, tail, r.TailSum, t.scratch); err != nil || !ok {
 		return false
@@ -116,18 +119,29 @@ func (t *Tailer) holds(fd *os.File, r *ledger.IntentRange) bool {
 
 // findRange opens the file that has the bytes of r. It looks where the stream's file was last, then among the files of
 // its family, and then among all files of its directory and all that the globs name.
-func (t *Tailer) findRange(s *stream, r *ledger.IntentRange) *os.File {
+func (t *Tailer) findRange(s *stream, r *ledger.IntentRange) *content {
 	for _, path := range t.candidates(s) {
-		fd, err := openFile(path)
+		fd, err := t.unpack.openContent(path)
 		if err != nil {
 			continue
 		}
-		if fi, err := fd.Stat(); err == nil && fi.Mode().IsRegular() && fi.Size() >= r.End && t.holds(fd, r) {
+		if t.mayHave(s, fd, r.End) && t.holds(fd, r) {
 			return fd
 		}
-		_ = fd.Close()
+		fd.Close()
 	}
 	return nil
+}
+
+// mayHave reports whether it is worth reading a file for what s has before offset end: of a file its size tells, of an
+// archive its first line, which costs less than all before that offset.
+func (t *Tailer) mayHave(s *stream, fd *content, end int64) bool {
+	if fd.arc == nil {
+		fi, err := fd.Stat()
+		return err == nil && fi.Size() >= end
+	}
+	begin, _, ok, err := beginOf(t.o.IDKey, fd, true)
+	return err == nil && ok && (begin == s.Begin || s.Begin == [16]byte{})
 }
 
 // candidates returns paths that may lead to the content of s, the likely ones first.
@@ -170,12 +184,12 @@ func (t *Tailer) ReadAt(id activity.StreamID, offset, length int64) ([]byte, err
 		return nil, ErrGone
 	}
 	for _, path := range t.candidates(s) {
-		fd, err := openFile(path)
+		fd, err := t.unpack.openContent(path)
 		if err != nil {
 			continue
 		}
 		b, err := t.readOf(s, fd, offset, length)
-		_ = fd.Close()
+		fd.Close()
 		if err == nil {
 			return b, nil
 		}
@@ -186,8 +200,8 @@ func (t *Tailer) ReadAt(id activity.StreamID, offset, length int64) ([]byte, err
 // maxReadAt bounds what ReadAt allocates: no record is longer.
 const maxReadAt = 64 << 20
 
-func (t *Tailer) readOf(s *stream, fd *os.File, offset, length int64) ([]byte, error) {
-	if fi, err := fd.Stat(); err != nil || !fi.Mode().IsRegular() || fi.Size() < offset+length {
+func (t *Tailer) readOf(s *stream, fd *content, offset, length int64) ([]byte, error) {
+	if !t.mayHave(s, fd, offset+length) {
 		return nil, ErrGone
 	}
 	begin, _, ok, err := beginOf(t.o.IDKey, fd, true)
@@ -195,6 +209,8 @@ func (t *Tailer) readOf(s *stream, fd *os.File, offset, length int64) ([]byte, e
 		return nil, ErrGone
 	}
 	b := make([]byte, length)
-	_, err = fd.ReadAt(b, offset)
+	if _, err = fd.ReadAt(b, offset); err == io.EOF {
+		err = ErrGone // an archive that is shorter
+	}
 	return b, err
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -168,7 +167,7 @@ func (t *Tailer) findSiblings(l lister, found map[fileKey]*finding) {
 	for dir := range dirs {
 		for _, e := range l.list(dir) {
 			path := filepath.Join(dir, e.Name())
-			if named[path] || !e.Type().IsRegular() || compressed(path) {
+			if named[path] || !e.Type().IsRegular() {
 				continue
 			}
 			stem := t.stem(e.Name())
@@ -201,14 +200,6 @@ func (t *Tailer) stem(base string) string {
 
 const maxStems = 4096
 
-func compressed(path string) bool {
-	switch strings.ToLower(filepath.Ext(path)) {
-	case ".gz", ".zst", ".zstd", ".bz2", ".xz", ".lz4", ".zip":
-		return true
-	}
-	return false
-}
-
 // ignored reports whether a sibling was looked at before and is nothing of ours.
 func (t *Tailer) ignored(f *finding) bool {
 	size, ok := t.strangers[f.key]
@@ -236,7 +227,7 @@ func (t *Tailer) seenAt(f *file, fd *finding) {
 
 // retry reads a file again that could not be read, and keeps the time it was last seen true to the hour.
 func (t *Tailer) retry(f *file, now time.Time) {
-	if f.err != nil || f.held && f.stream == nil {
+	if f.err != nil || f.held && f.stream == nil || f.waits() {
 		t.enqueue(f)
 	}
 	if s := f.stream; s != nil && now.Sub(s.SeenAt) > t.o.ForgetAfter/24 {
@@ -256,6 +247,10 @@ func (t *Tailer) missing(f *file, now time.Time) {
 		if f.stream != nil {
 			t.note(f, t.put(f.stream))
 		}
+	}
+	if f.fd == nil { // it was closed to spare descriptors
+		t.lose(f, now)
+		return
 	}
 	t.check(f)
 }
@@ -284,30 +279,34 @@ func (t *Tailer) welcome(fresh []*finding) {
 		t.seq++
 		f := &file{
 			key: fd.key, in: fd.in, path: fd.path, fam: familyOf(fd.path), seq: t.seq, sibling: fd.sibling,
-			size: fd.size, mtime: fd.mtime, changed: t.o.Now(), atStart: t.first && !t.scanned,
+			disk: fd.size, size: fd.size, mtime: fd.mtime, changed: t.o.Now(), atStart: t.first && !t.scanned,
 		}
 		if err := t.openFile(f); err != nil {
 			t.refuse(f.path, err)
 			continue
 		}
 		files = append(files, f)
-		t.note(f, t.adopt(f, byInode[f.key]))
+		if f.packed {
+			t.note(f, t.adoptArchive(f, byInode[f.key]))
+		} else {
+			t.note(f, t.adopt(f, byInode[f.key]))
+		}
 		t.spareFile(f)
 	}
 	for _, f := range files {
-		if f.stream == nil && t.openFile(f) == nil {
+		if f.stream == nil && !f.packed && t.openFile(f) == nil {
 			t.note(f, t.rejoin(f))
 			t.spareFile(f)
 		}
 	}
 	for _, f := range files {
-		if f.stream == nil && !t.meet(f) {
+		if f.stream == nil && !f.packed && !t.meet(f) {
 			t.closeFile(f)
 			continue
 		}
 		t.files[f.key] = f
 		t.spareFile(f)
-		if f.stream != nil && f.stream.off < f.size {
+		if f.waits() || f.stream != nil && f.stream.off < f.size {
 			t.enqueue(f)
 		}
 	}
@@ -331,24 +330,31 @@ func (t *Tailer) meet(f *file) bool {
 
 // retire ends files that nothing more is expected of.
 func (t *Tailer) retire(now time.Time) {
-	for key, f := range t.files {
+	for _, f := range t.files {
 		if f.queue != nil || now.Sub(f.changed) < t.o.QuietAfter {
 			continue
 		}
 		gone := !f.gone.IsZero() && now.Sub(f.gone) >= t.o.QuietAfter
-		if (gone || t.superseded(f)) && !f.ended && f.copyOf == nil && f.unread() {
+		if (gone || t.superseded(f) || f.packed) && !f.ended && f.copyOf == nil && f.unread() && (!gone || f.fd != nil) {
 			f.final = true // what is left is read once more, as it is
 			t.enqueue(f)
 			continue
 		}
-		if !gone {
-			continue
+		if gone {
+			t.lose(f, now)
 		}
-		t.closeFile(f)
-		delete(t.files, key)
-		if f.stream != nil {
-			f.stream.file, f.stream.lostAt = nil, now
-		}
+	}
+}
+
+// lose ends f, which has no name and no descriptor that it could be read by, or nothing more to be read. A copy of it may
+// go on with its stream.
+func (t *Tailer) lose(f *file, now time.Time) {
+	t.dequeue(f)
+	t.closeFile(f)
+	delete(t.files, f.key)
+	if s := f.stream; s != nil {
+		s.file, s.lostAt = nil, now
+		t.continueFromCopy(s)
 	}
 }
 

@@ -25,8 +25,8 @@ func openFile(path string) (*os.File, error) {
 }
 
 // deleted reports whether an open file has no name any more.
-func deleted(fd *os.File) bool {
-	fi, err := fd.Stat()
+func deleted(c *content) bool {
+	fi, err := c.Stat()
 	if err != nil {
 		return false
 	}

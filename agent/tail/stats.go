@@ -2,6 +2,7 @@ package tail
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -34,6 +35,14 @@ type FileStat struct {
 	Err    string        // of the last attempt; names no content
 }
 
+// Damaged counts the archives that end before their end, by why: "truncated", "corrupt", "window" (its zstd window is
+// larger than 8 MiB), "dictionary".
+func (t *Tailer) Damaged() map[string]int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.damaged)
+}
+
 // Stats describes every file, by path.
 func (t *Tailer) Stats() []FileStat {
 	t.mu.Lock()
@@ -51,13 +60,17 @@ func (t *Tailer) Stats() []FileStat {
 }
 
 func (t *Tailer) stat(f *file, now time.Time) FileStat {
-	st := FileStat{Path: f.path, Size: f.size, Lag: f.size, State: AtEnd}
+	size := f.size
+	if size == unknownSize { // at least
+		size = max(f.disk, f.start())
+	}
+	st := FileStat{Path: f.path, Size: size, Lag: size, State: AtEnd}
 	if s := f.stream; s != nil {
 		st.Stream, st.Read, st.Acked = s.ID, s.off, s.acked
 		if len(s.pending) == 0 {
 			st.Acked = s.off
 		}
-		st.Lag = max(0, f.size-st.Acked)
+		st.Lag = max(0, size-st.Acked)
 	}
 	switch {
 	case f.err != nil:

@@ -101,6 +101,9 @@ type Tailer struct {
 	open      int                    // files with a descriptor
 	ring      []*queue               // families with something to read, in turn
 	queues    map[family]*queue
+	unpack    unpacker
+	unpacking *file            // the one archive that is being read
+	damaged   map[string]int64 // archives by why they end before their end
 
 	cur      *pipeline.Raw // being filled
 	curSince time.Time     // when its first bytes came
@@ -144,7 +147,7 @@ func New(o Options) (*Tailer, error) {
 		inputs: inputs, size: size, changed: make(chan struct{}, 1),
 		o: o, out: make(chan *pipeline.Raw, 1), free: make(chan *pipeline.Raw, o.Pool), drainCh: make(chan struct{}),
 		files: map[fileKey]*file{}, streams: map[activity.StreamID]*stream{}, refused: map[string]string{}, strangers: map[fileKey]int64{}, begins: map[[16]byte][]*stream{}, stems: map[string]string{},
-		queues: map[family]*queue{}, scratch: make([]byte, 64<<10), started: o.Now(),
+		queues: map[family]*queue{}, damaged: map[string]int64{}, scratch: make([]byte, 64<<10), started: o.Now(),
 	}
 	for range o.Pool {
 		t.free <- &pipeline.Raw{Buf: make([]byte, 0, size)}
@@ -228,6 +231,11 @@ func (t *Tailer) IdleSince() (time.Time, bool) {
 	defer t.mu.Unlock()
 	if !t.scanned || len(t.ring) > 0 || t.filled() || t.next != nil || t.outstanding > 0 {
 		return time.Time{}, false
+	}
+	for _, f := range t.files {
+		if f.waits() {
+			return time.Time{}, false
+		}
 	}
 	return t.changedAt, true
 }

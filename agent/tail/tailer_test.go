@@ -227,3 +227,7 @@ func TestRotationWhileTheAgentIsDown(t *testing.T) {
 		t.Errorf("the new file was read before the rotated one")
 	}
 }
+
+func contextOf(t testing.TB) (context.Context, context.CancelFunc) {
+	return context.WithCancel(t.Context())
+}
