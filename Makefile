@@ -7,6 +7,9 @@ LDFLAGS       := -s -w -X main.version=$(VERSION)
 PLATFORMS     := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 LINTER        := .cache/bin/golangci-lint-$(GOLANGCI_LINT)
 FUZZTIME      ?= 30s
+SECONDS       ?= 600
+SEED          ?= random
+STORE         ?= .*
 
 .DEFAULT_GOAL := help
 
@@ -45,7 +48,12 @@ fuzz: ## every fuzz target for FUZZTIME (30s) each
 	done
 
 .PHONY: soak
-soak: ## the tests that repeat for minutes what normal runs do a few times
+soak: ## all faults at once, then every line counted, for SECONDS (600): STORE=elasticsearch|sqlite|file (all), SEED=n (random)
+	ACTIVITY_SOAK=1 ACTIVITY_SOAK_SECONDS=$(SECONDS) ACTIVITY_SOAK_SEED=$(SEED) \
+		go test -count=1 -timeout 0 -v -run '^TestSoak$$/^$(STORE)$$' ./cmd/activity-agent
+
+.PHONY: long
+long: ## every test that repeats for minutes what a normal run does a few times
 	ACTIVITY_SOAK=1 go test -count=1 -timeout 2h ./...
 
 .PHONY: build
