@@ -23,13 +23,16 @@ const (
 )
 
 // version is of the format. The frame and the beginning of a header never change, so that any version can tell another.
-const version = 1
+const version = 2
+
+// Format 2 added the size and the marks of a stream.
 
 // errMalformed says that a checksum was right and the entry makes no sense. It is treated as damage.
 var errMalformed = errors.New("malformed entry")
 
 // A header begins every file, twice.
 type header struct {
+	version uint64 // that was read
 	created time.Time
 	agentID string
 	chain   activity.ChainID
@@ -54,8 +57,8 @@ func appendHeader(buf []byte, h header) []byte {
 
 func decodeHeader(body []byte) (h header, err error) {
 	d := dec{b: body}
-	if v := d.uvarint(); v > version && !d.bad {
-		return h, fmt.Errorf("%w: it is of format %d and this program knows formats up to %d", ErrNewer, v, version)
+	if h.version = d.uvarint(); h.version > version && !d.bad {
+		return h, fmt.Errorf("%w: it is of format %d and this program knows formats up to %d", ErrNewer, h.version, version)
 	}
 	h.created = d.time()
 	h.agentID = d.string()
@@ -65,14 +68,19 @@ func decodeHeader(body []byte) (h header, err error) {
 	return h, d.end()
 }
 
+// Flags of a stream's entry.
 const (
-	streamFresh = 1 // flag: offset and tail are set, whatever was known before
-	streamSized = 2 // flag: the size of the content is at the end
+	streamFresh  = 1 // offset and tail are set, whatever was known before
+	streamSized  = 2 // the size of the content follows
+	streamMarked = 4 // marks follow
 )
 
 func appendStream(buf []byte, s *stream, flags byte) []byte {
 	if s.Size > 0 {
 		flags |= streamSized
+	}
+	if s.Marks != (Marks{}) {
+		flags |= streamMarked
 	}
 	buf, at := frame.Open(buf, entryStream)
 	buf = append(buf, flags)
@@ -93,7 +101,25 @@ func appendStream(buf []byte, s *stream, flags byte) []byte {
 	if s.Size > 0 {
 		buf = binary.AppendUvarint(buf, uint64(s.Size))
 	}
+	buf = appendMarks(buf, s)
 	frame.Close(buf, at)
+	return buf
+}
+
+func appendMarks(buf []byte, s *stream) []byte {
+	if s.Marks == (Marks{}) {
+		return buf
+	}
+	n := 0
+	for n < len(s.Marks) && s.Marks[n].Len > 0 {
+		n++
+	}
+	buf = binary.AppendUvarint(buf, uint64(n))
+	for _, m := range s.Marks[:n] {
+		buf = binary.AppendVarint(buf, s.Offset-m.Offset)
+		buf = binary.LittleEndian.AppendUint64(buf, m.Sum)
+		buf = binary.AppendVarint(buf, m.Len)
+	}
 	return buf
 }
 
@@ -115,6 +141,16 @@ func decodeStream(body []byte) (s Stream, base int64, fresh bool, err error) {
 	s.LastRead = d.time()
 	if flags&streamSized != 0 {
 		s.Size = int64(d.uvarint())
+	}
+	if flags&streamMarked == 0 {
+		return s, base, fresh, d.end()
+	}
+	n := d.count()
+	if n > len(s.Marks) {
+		return s, base, fresh, errMalformed
+	}
+	for i := range n {
+		s.Marks[i] = Mark{Offset: s.Offset - d.varint(), Sum: d.uint64(), Len: d.varint()}
 	}
 	return s, base, fresh, d.end()
 }

@@ -5,9 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -85,7 +87,7 @@ func TestNewerFormatIsRefused(t *testing.T) {
 	frame.Seal(buf, 0)
 	writeLedger(t, dir, buf)
 	_, err := Open(dir, Options{})
-	if !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), "format 2") {
+	if !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), fmt.Sprintf("format %d", version+1)) {
 		t.Errorf("Open: got %v, want ErrNewer naming the format", err)
 	}
 	if got := readLedger(t, dir); !bytes.Equal(got, buf) {
@@ -186,6 +188,7 @@ func TestStreamsFollowTheIntents(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustAppend(t, l, batchOf(1, id(1), 1000, 5000))
+	want.Marks = Marks{{Offset: 1000, Sum: 5, Len: 6}}
 	want.Offset, want.TailSum, want.TailLen, want.LastRead = 5000, 5000*31, 1024, start.Add(time.Second)
 	want.Path, want.Inode, want.SeenAt = "/var/log/app/app.log.1", 8, start.Add(time.Hour)
 	put := want
@@ -547,5 +550,78 @@ func TestWaitsForAnAgentThatIsBeingKilled(t *testing.T) {
 	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestMarksThinOutTowardsTheBeginning: whatever is read in which steps, a copy of any length has a mark not far before
+// its end.
+func TestMarksThinOutTowardsTheBeginning(t *testing.T) {
+	t.Parallel()
+	for _, step := range []int64{1, 100, 5000} {
+		var m Marks
+		for at := step; at <= 200*step; at += step {
+			m.Add(Mark{Offset: at, Sum: 1, Len: 1})
+			for i := 1; i < len(m) && m[i].Len > 0; i++ {
+				if m[i].Offset >= m[i-1].Offset {
+					t.Fatalf("not the last first: %v", m)
+				}
+				if back, before := at-m[i].Offset, at-m[i-1].Offset; back > 4*max(before, step) {
+					t.Fatalf("after %d: from %d to %d back", at, before, back)
+				}
+			}
+		}
+		if reach := 200*step - m[len(m)-1].Offset; reach < 16*step {
+			t.Errorf("the marks reach %d back, want at least %d", reach, 16*step)
+		}
+		before := m
+		if m.Add(Mark{Offset: 1 << 40}); m != before {
+			t.Error("a mark of nothing was taken")
+		}
+	}
+}
+
+// TestAFileOfFormat1IsReadAndRenewed: a stream's entry without marks is that of format 1.
+func TestAFileOfFormat1IsReadAndRenewed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	l := mustOpen(t, dir, Options{AgentID: "a"})
+	_ = l.PutStream(Stream{ID: id(1), Dir: "d"})
+	mustAppend(t, l, batchOf(1, id(1), 0, 100))
+	mustClose(t, l)
+	want := l.Streams()
+	b := readLedger(t, dir)
+	var old []byte
+	for at := 0; at < len(b); {
+		payload, size, ok := frame.Next(b[at:], int64(at))
+		if !ok {
+			t.Fatal("the ledger cannot be read")
+		}
+		at += size
+		body := slices.Clone(payload[1:])
+		switch payload[0] {
+		case entryHeader:
+			body[0] = 1
+		case entryStream:
+			if body[0]&^streamFresh != 0 {
+				t.Fatal("a stream that was put before it was read has more than format 1 had")
+			}
+		}
+		begin := len(old)
+		var open int
+		old, open = frame.Open(old, payload[0])
+		old = append(old, body...)
+		frame.Close(old, open)
+		frame.Seal(old[begin:], int64(begin))
+	}
+	writeLedger(t, dir, old)
+	l = mustOpen(t, dir, Options{AgentID: "a"})
+	if diff := cmp.Diff(want, l.Streams()); diff != "" {
+		t.Errorf("streams (-want +got):\n%s", diff)
+	}
+	if got := numbers(l); !slices.Equal(got, []uint64{1}) || len(l.Repairs()) > 0 {
+		t.Errorf("pending %v, repairs %v", got, l.Repairs())
+	}
+	if payload, _, ok := frame.Next(readLedger(t, dir), 0); !ok || payload[1] != version {
+		t.Errorf("the file is of format %d still", payload[1])
 	}
 }

@@ -21,6 +21,7 @@ type recovery struct {
 	size       int64 // of the file up to the end of its last good entry
 	headerSeen bool
 	damaged    bool // beyond a torn tail
+	older      bool // of a format before this one
 	repairs    []Repair
 
 	path, quarantine string
@@ -55,7 +56,7 @@ type hole struct {
 type numberRange struct{ lo, hi uint64 }
 
 // clean reports whether the file can be appended to.
-func (r *recovery) clean() bool { return r.headerSeen && !r.damaged }
+func (r *recovery) clean() bool { return r.headerSeen && !r.damaged && !r.older }
 
 // recoverFile reads the ledger at path. Damaged parts are copied to files that begin with quarantine. The errors are
 // ErrNewer, and those of opening the file.
@@ -185,7 +186,7 @@ func (r *recovery) applyHeader(body []byte) error {
 	if err != nil || r.headerSeen {
 		return err
 	}
-	r.headerSeen = true
+	r.headerSeen, r.older = true, h.version < version
 	r.agentID, r.chain, r.next, r.head = h.agentID, h.chain, h.next, h.head
 	r.first, r.last = h.next-1, h.next-1
 	return nil

@@ -64,6 +64,9 @@ func (s *state) put(in Stream) *stream {
 		return st
 	}
 	in.Offset, in.TailSum, in.TailLen, in.LastRead = st.Offset, st.TailSum, st.TailLen, st.LastRead
+	if in.Marks[0].Len == 0 {
+		in.Marks = st.Marks
+	}
 	st.Stream = in
 	return st
 }
@@ -95,6 +98,7 @@ func (s *state) advance(r *IntentRange, p progress, t time.Time) (gap Gap) {
 		s.closeGap(Gap{Stream: r.Stream, Start: r.Start, End: r.End})
 	}
 	if r.End > p.prev {
+		st.Marks.Add(Mark{Offset: st.Offset, Sum: st.TailSum, Len: st.TailLen})
 		st.Offset, st.TailSum, st.TailLen = r.End, r.TailSum, tailLen(r)
 	}
 	return gap

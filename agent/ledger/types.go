@@ -8,7 +8,7 @@ import (
 )
 
 // A Stream is what the ledger knows of one stream: where it lies, how to recognise its file again, and how far it has
-// been read. Offset and the three fields after it follow from the intents; the others are the tailer's to put.
+// been read. Offset and the fields after it follow from the intents; the others are the tailer's to put.
 type Stream struct {
 	ID      activity.StreamID
 	Dir     string   // directory
@@ -25,6 +25,42 @@ type Stream struct {
 	TailSum  uint64 // xxHash64 of the TailLen bytes before Offset
 	TailLen  int64
 	LastRead time.Time // batch time of the last intent with a range of it
+	Marks    Marks     // before Offset; PutStream may add to them
+}
+
+// A Mark says what a stream has before one of its offsets.
+type Mark struct {
+	Offset int64
+	Sum    uint64 // xxHash64 of the Len bytes before Offset
+	Len    int64  // 0 where there is no mark
+}
+
+// Marks are places in a stream at which a copy of its beginning is recognised that is shorter than what was read: those
+// where reading paused, the last first, each of them some four times as far back as the one before it.
+type Marks [6]Mark
+
+// Add takes in a mark. One that lies closely between two others makes room for it, or the one that is furthest back.
+func (m *Marks) Add(n Mark) {
+	at := 0
+	for at < len(m) && m[at].Len > 0 && m[at].Offset > n.Offset {
+		at++
+	}
+	if n.Len == 0 || at == len(m) || m[at] == n {
+		return
+	}
+	var all [len(m) + 1]Mark
+	copy(all[:], m[:at])
+	all[at] = n
+	copy(all[at+1:], m[at:])
+	leave := len(m)
+	for i := 1; i < len(m) && all[i+1].Len > 0; i++ {
+		if end := all[0].Offset; i != at && end-all[i+1].Offset < 4*(end-all[i-1].Offset) {
+			leave = i
+			break
+		}
+	}
+	copy(m[:], all[:leave])
+	copy(m[leave:], all[leave+1:])
 }
 
 // Target is where a batch's documents go, which a replay must not change.

@@ -13,6 +13,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"go.uber.org/zap"
 
+	"github.com/truledgr/activity-agent/agent/ledger"
 	"github.com/truledgr/activity-agent/pipeline"
 )
 
@@ -376,10 +377,15 @@ func (t *Tailer) cut(f *file, at, n int, final bool) int {
 	r := &raw.Ranges[len(raw.Ranges)-1]
 	r.End += int64(consumed)
 	r.Lines += lines
-	s.off = r.End
-	s.tailLen = min(pipeline.TailSize, r.End-r.Start)
-	s.tailSum = xxhash.Sum64(raw.Buf[len(raw.Buf)-int(s.tailLen):])
+	tail := min(pipeline.TailSize, r.End-r.Start)
+	s.advance(r.End, xxhash.Sum64(raw.Buf[len(raw.Buf)-int(tail):]), tail)
 	return consumed
+}
+
+// advance notes that s is read up to off, and what it has before.
+func (s *stream) advance(off int64, tailSum uint64, tailLen int64) {
+	s.Marks.Add(ledger.Mark{Offset: s.off, Sum: s.tailSum, Len: s.tailLen})
+	s.off, s.tailSum, s.tailLen = off, tailSum, tailLen
 }
 
 // touched notes that the batch being filled has got something.
@@ -440,7 +446,7 @@ func (t *Tailer) anchorAt(f *file, end int64) error {
 		return err
 	}
 	t.endRange()
-	s.tailSum, s.tailLen, s.off = xxhash.Sum64(b), n, end
+	s.advance(end, xxhash.Sum64(b), n)
 	t.cur.Ranges = append(t.cur.Ranges, pipeline.Range{
 		Stream: s.src, Start: end - n, End: end, Sum: xxhash.Sum64(nil), TailSum: s.tailSum,
 	})

@@ -129,7 +129,7 @@ func (t *Tailer) addLong(f *file, end int64) error {
 		raw.Buf = raw.Buf[:at+int(keep)]
 		f.in.cutter.CutLong(raw, pipeline.Piece{Offset: lo, At: int32(at), Len: int32(keep), Skip: hi - lo - keep})
 	}
-	s.off, s.tailLen, s.tailSum = end, tail, tailSum
+	s.advance(end, tailSum, tail)
 	f.long = nil
 	t.touched()
 	return nil

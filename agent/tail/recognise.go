@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/truledgr/activity-agent/agent/ledger"
+	"github.com/truledgr/activity-agent/pipeline"
 )
 
 // adopt gives f that one of the streams, which the ledger knows its device and inode for, whose content it still has.
@@ -65,6 +66,12 @@ func (t *Tailer) identify(f *file, final bool) error {
 			return err
 		} else if s != nil {
 			return t.share(f, s)
+		}
+		if s, err := t.shorter(f, begin); err != nil {
+			return err
+		} else if s != nil {
+			f.copyOf = s
+			return nil
 		}
 		if again, err = t.recheck(f, begin); err != nil {
 			return err
@@ -174,12 +181,36 @@ func (t *Tailer) original(f *file, begin [16]byte) (*stream, error) {
 	return nil, nil
 }
 
+// shorter returns the stream without a file that f is a copy of, made before the last of it was read: of its family, with
+// a name that a rotation or a person gives, and alike up to a mark. What f has after the mark has been read too, for it
+// is shorter than what was. (Its own file, shortened and written anew, is no copy.)
+func (t *Tailer) shorter(f *file, begin [16]byte) (*stream, error) {
+	if !rotated(f.path) && !handMade(f.path) {
+		return nil, nil
+	}
+	for _, s := range t.begins[begin] {
+		if s.file != nil || f.size >= s.off || s.Dir != f.fam.dir || s.Stem != f.fam.stem || s.Device == f.key.dev && s.Inode == f.key.ino {
+			continue
+		}
+		for _, m := range s.Marks {
+			if m.Len == 0 || m.Offset > f.size {
+				continue
+			}
+			if same, err := tailMatches(f.fd, m.Offset, m.Len, m.Sum, t.scratch); err != nil || same {
+				return s, err
+			}
+			break
+		}
+	}
+	return nil, nil
+}
+
 // share lets the longer of two copies be the file of s.
 func (t *Tailer) share(f *file, s *stream) error {
 	g := s.file
 	if f.size <= g.size {
 		f.copyOf = s
-		return nil
+		return t.mark(f, s)
 	}
 	t.dequeue(g)
 	g.stream, g.copyOf, g.alike = nil, s, g.size
@@ -313,4 +344,15 @@ func (t *Tailer) writtenUnseen(f *file) bool {
 		}
 	}
 	return f.mtime.After(since)
+}
+
+// mark notes what s has before the end of f, a copy of its beginning, so that f is known again when the file of s is gone.
+func (t *Tailer) mark(f *file, s *stream) error {
+	n := min(pipeline.TailSize, f.size)
+	sum, err := sumOf(f.fd, f.size-n, f.size, t.scratch)
+	if err != nil {
+		return err
+	}
+	s.Marks.Add(ledger.Mark{Offset: f.size, Sum: sum, Len: n})
+	return t.put(s)
 }

@@ -40,6 +40,9 @@ func (m *memory) PutStream(s ledger.Stream) error {
 	m.puts++
 	old := m.streams[s.ID]
 	s.Offset, s.TailSum, s.TailLen, s.LastRead = old.Offset, old.TailSum, old.TailLen, old.LastRead
+	if s.Marks[0].Len == 0 {
+		s.Marks = old.Marks
+	}
 	m.streams[s.ID] = s
 	return nil
 }
@@ -64,6 +67,7 @@ func (m *memory) commit(t interface{ Errorf(string, ...any) }, r *pipeline.Raw) 
 		if s.Offset != g.Start && s.Offset != 0 {
 			t.Errorf("range [%d,%d) after offset %d", g.Start, g.End, s.Offset)
 		}
+		s.Marks.Add(ledger.Mark{Offset: s.Offset, Sum: s.TailSum, Len: s.TailLen})
 		s.Offset, s.TailSum, s.TailLen = g.End, g.TailSum, min(pipeline.TailSize, g.End-g.Start)
 		m.streams[s.ID] = s
 	}

@@ -384,3 +384,53 @@ func TestAStreamIsForgottenSomeTimeAfterItsFile(t *testing.T) {
 		t.Errorf("still %d streams", n)
 	}
 }
+
+// TestACopyThatIsShorterThanWhatWasRead: lines that were written between the copying and the truncation have been read, so
+// the copy does not reach to the end of what was. It is a copy all the same: at once, later, and after a restart.
+func TestACopyThatIsShorterThanWhatWasRead(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{20, 400} {
+		for _, restarted := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%d lines, truncated while down %v", n, restarted), func(t *testing.T) {
+				t.Parallel()
+				dir, reg := t.TempDir(), newMemory()
+				first, second, third := numbered("a", n), numbered("b", 10), numbered("c", 10)
+				c := DefaultConfig()
+				c.Include = []string{filepath.Join(dir, "*.log*")}
+				o := Options{Files: []Config{c}, NoNotify: true, BatchBytes: 4 << 10}
+				g := start(t, dir, reg, o)
+				for i := 0; i < n; i += 10 {
+					write(t, g.path("app.log"), text(first[i:i+10]))
+					if n < 100 {
+						g.wants(first[:i+10]...)
+					}
+				}
+				g.wants(first...)
+				// The copy is made under a name that is not looked at until the file has been truncated.
+				copyFile(t, g.path("app.log"), g.path("hidden"))
+				write(t, g.path("app.log"), text(second))
+				g.wants(slices.Concat(first, second)...)
+				if restarted {
+					g.stop()
+				}
+				must(t, os.Truncate(g.path("app.log"), 0))
+				must(t, os.Rename(g.path("hidden"), g.path("app.log.1")))
+				write(t, g.path("app.log"), text(third))
+				want := slices.Concat(first, second, third)
+				for range 2 {
+					if restarted {
+						g = start(t, dir, reg, o)
+						g.wants(third...)
+						want, restarted = third, false
+					}
+					g.wants(want...)
+					time.Sleep(150 * time.Millisecond) // longer than anything is waited for
+					g.wants(want...)
+					g.stop()
+					g = start(t, dir, reg, o)
+					want = nil
+				}
+			})
+		}
+	}
+}

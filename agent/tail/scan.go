@@ -230,7 +230,11 @@ func (t *Tailer) retry(f *file, now time.Time) {
 	if f.err != nil || f.held && f.stream == nil || f.waits() {
 		t.enqueue(f)
 	}
-	if s := f.stream; s != nil && now.Sub(s.SeenAt) > t.o.ForgetAfter/24 {
+	s := f.stream
+	if s == nil && f.copyOf != nil && f.copyOf.file == nil {
+		s = f.copyOf // which is all that says that f has been read
+	}
+	if s != nil && now.Sub(s.SeenAt) > t.o.ForgetAfter/24 {
 		t.note(f, t.put(s))
 	}
 }

@@ -21,7 +21,7 @@ type Registry interface {
 	// Streams returns all that are known.
 	Streams() []ledger.Stream
 	// PutStream makes a stream known, or tells where its file is now; that is durable with the next intent at the latest.
-	// Offset, TailSum, TailLen and LastRead of a known stream are not changed by it.
+	// Offset, TailSum, TailLen and LastRead of a known stream are not changed by it, and Marks only if there are some.
 	PutStream(ledger.Stream) error
 	// ForgetStream removes a stream.
 	ForgetStream(activity.StreamID) error

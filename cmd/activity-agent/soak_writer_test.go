@@ -135,9 +135,12 @@ func (w *soakWriter) rotate() error {
 	case 3, 4, 5:
 		w.s.count("rotations by renaming, written on")
 		return w.rename(1 + w.r.IntN(40))
-	case 6, 7, 8:
+	case 6, 7:
 		w.s.count("rotations by copying and truncating")
 		return w.copyTruncate(0)
+	case 8:
+		w.s.count("rotations by copying and truncating, written between")
+		return w.copyTruncate(1 + w.r.IntN(5))
 	default:
 		w.s.count("rotations by counting up")
 		return w.countUp()
