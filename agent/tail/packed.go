@@ -145,7 +145,7 @@ const (
 	undecided match = iota
 	differs
 	fits    // the archive has what was read of the stream, up to where reading ended
-	longer  // its file goes on as the archive does, and ends later or where the archive ends
+	longer  // its file goes on as the archive does, or was read as it does, and ends later or where the archive ends
 	shorter // the archive goes on as its file does, and ends later
 )
 
@@ -249,6 +249,10 @@ func (t *Tailer) compareArchive(f *file, p *probe) error {
 			}
 		case n < probeBlock:
 			c.state = differs
+			var part bool
+			if part, err = t.partOf(f, c.stream, p.at+int64(n)); part {
+				c.state = longer
+			}
 		}
 		if err != nil {
 			return err
@@ -295,7 +299,9 @@ func (t *Tailer) decide(f *file, p *probe) error {
 	for i := range p.streams {
 		c := &p.streams[i]
 		switch {
-		case c.file == nil, c.state == differs, !c.byTail() && !copyByName(f, c.file, p.at) && leadsTo(c.file.path, c.file.key):
+		case c.state == differs, c.file == nil && c.state != longer:
+			continue
+		case !c.byTail() && !copyByName(f, c.file, p.at) && leadsTo(c.file.path, c.file.key):
 			continue
 		case c.state == shorter:
 			return t.share(f, c.stream)

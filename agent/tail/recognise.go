@@ -67,7 +67,7 @@ func (t *Tailer) identify(f *file, final bool) error {
 		} else if s != nil {
 			return t.share(f, s)
 		}
-		if s, err := t.shorter(f, begin); err != nil {
+		if s, err := t.cutShort(f, begin); err != nil {
 			return err
 		} else if s != nil {
 			f.copyOf = s
@@ -181,28 +181,30 @@ func (t *Tailer) original(f *file, begin [16]byte) (*stream, error) {
 	return nil, nil
 }
 
-// shorter returns the stream without a file that f is a copy of, made before the last of it was read: of its family, with
-// a name that a rotation or a person gives, and alike up to a mark. What f has after the mark has been read too, for it
-// is shorter than what was. (Its own file, shortened and written anew, is no copy.)
-func (t *Tailer) shorter(f *file, begin [16]byte) (*stream, error) {
-	if !rotated(f.path) && !handMade(f.path) {
-		return nil, nil
-	}
+// cutShort returns the stream without a file that f is a copy of, made before the last of it was read.
+func (t *Tailer) cutShort(f *file, begin [16]byte) (*stream, error) {
 	for _, s := range t.begins[begin] {
-		if s.file != nil || f.size >= s.off || s.Dir != f.fam.dir || s.Stem != f.fam.stem || s.Device == f.key.dev && s.Inode == f.key.ino {
-			continue
-		}
-		for _, m := range s.Marks {
-			if m.Len == 0 || m.Offset > f.size {
-				continue
-			}
-			if same, err := tailMatches(f.fd, m.Offset, m.Len, m.Sum, t.scratch); err != nil || same {
-				return s, err
-			}
-			break
+		if ok, err := t.partOf(f, s, f.size); err != nil || ok {
+			return s, err
 		}
 	}
 	return nil, nil
+}
+
+// partOf reports whether f, whose content ends at size, is a copy of a part of what was read of s, whose file is gone or
+// has other content now: of its family, with a name that a rotation or a person gives, and alike up to a mark. What f
+// has after the mark has been read too, for it is shorter than what was. The file of s itself, shortened and written anew, is
+// no copy.
+func (t *Tailer) partOf(f *file, s *stream, size int64) (bool, error) {
+	if s.file != nil || size >= s.off || !f.like(s) || f.is(s) || !rotated(f.path) && !handMade(f.path) {
+		return false, nil
+	}
+	for _, m := range s.Marks {
+		if m.Len > 0 && m.Offset <= size {
+			return tailMatches(f.fd, m.Offset, m.Len, m.Sum, make([]byte, m.Len))
+		}
+	}
+	return false, nil
 }
 
 // share lets the longer of two copies be the file of s.

@@ -390,9 +390,10 @@ func TestAStreamIsForgottenSomeTimeAfterItsFile(t *testing.T) {
 func TestACopyThatIsShorterThanWhatWasRead(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{20, 400} {
-		for _, restarted := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%d lines, truncated while down %v", n, restarted), func(t *testing.T) {
+		for _, how := range []string{"", "down", "gz", "down, gz"} {
+			t.Run(fmt.Sprintf("%d lines %s", n, how), func(t *testing.T) {
 				t.Parallel()
+				restarted, packed := strings.Contains(how, "down"), strings.Contains(how, "gz")
 				dir, reg := t.TempDir(), newMemory()
 				first, second, third := numbered("a", n), numbered("b", 10), numbered("c", 10)
 				c := DefaultConfig()
@@ -415,6 +416,9 @@ func TestACopyThatIsShorterThanWhatWasRead(t *testing.T) {
 				}
 				must(t, os.Truncate(g.path("app.log"), 0))
 				must(t, os.Rename(g.path("hidden"), g.path("app.log.1")))
+				if packed {
+					pack(t, g.path("app.log.1"), ".gz")
+				}
 				write(t, g.path("app.log"), text(third))
 				want := slices.Concat(first, second, third)
 				for range 2 {
@@ -424,7 +428,7 @@ func TestACopyThatIsShorterThanWhatWasRead(t *testing.T) {
 						want, restarted = third, false
 					}
 					g.wants(want...)
-					time.Sleep(150 * time.Millisecond) // longer than anything is waited for
+					time.Sleep(200 * time.Millisecond) // longer than anything is waited for
 					g.wants(want...)
 					g.stop()
 					g = start(t, dir, reg, o)

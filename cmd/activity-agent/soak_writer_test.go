@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -27,6 +30,7 @@ type soakWriter struct {
 	from    int     // next at the beginning of the round
 	rotated int
 	numbers []string // rotated files with numbers for names, the youngest first
+	pack    []string // rotated files that will be compressed
 }
 
 // A place is where a line was written.
@@ -63,8 +67,10 @@ func (w *soakWriter) step() error {
 			}
 		}
 		return nil
-	case n < 92:
+	case n < 91:
 		return w.halves()
+	case n < 92:
+		return w.compress()
 	default:
 		return w.rotate()
 	}
@@ -155,8 +161,12 @@ func (w *soakWriter) aside() string {
 
 // rename moves the file aside, writes on into it for some lines, and begins another.
 func (w *soakWriter) rename(on int) error {
-	if err := os.Rename(w.path, w.aside()); err != nil {
+	to := w.aside()
+	if err := os.Rename(w.path, to); err != nil {
 		return err
+	}
+	if w.r.IntN(2) == 0 {
+		w.pack = append(w.pack, to)
 	}
 	for ; on > 0; on-- {
 		if err := w.burst(1); err != nil {
@@ -175,6 +185,43 @@ func (w *soakWriter) reopen() error {
 	}
 	time.Sleep(time.Duration(w.r.IntN(30)) * time.Millisecond)
 	return w.open()
+}
+
+// compress does what is left to be compressed, as gzip does: an archive beside the file, with its time, and then the file
+// goes, whether or not anybody has read it.
+func (w *soakWriter) compress() error {
+	for _, path := range w.pack {
+		w.s.count("rotated files compressed")
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		var packed bytes.Buffer
+		z := gzip.NewWriter(&packed)
+		_, _ = z.Write(b)
+		if err := z.Close(); err != nil {
+			return err
+		}
+		f, err := os.Create(path + ".gz")
+		if err != nil {
+			return err
+		}
+		for half := packed.Len() / 2; packed.Len() > 0; half = packed.Len() {
+			if _, err := f.Write(packed.Next(max(half, 1))); err != nil {
+				return err
+			}
+			time.Sleep(time.Duration(w.r.IntN(20)) * time.Millisecond)
+		}
+		if err := errors.Join(f.Close(), os.Chtimes(path+".gz", info.ModTime(), info.ModTime()), os.Remove(path)); err != nil {
+			return err
+		}
+	}
+	w.pack = nil
+	return nil
 }
 
 // countUp renames app.log.2 to app.log.3, app.log.1 to app.log.2 and app.log to app.log.1.
@@ -252,6 +299,6 @@ func (w *soakWriter) forget() error {
 			return err
 		}
 	}
-	w.places, w.numbers, w.from = w.places[:0], nil, w.next
+	w.places, w.numbers, w.pack, w.from = w.places[:0], nil, nil, w.next
 	return nil
 }
