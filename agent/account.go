@@ -3,6 +3,7 @@ package agent
 import (
 	"maps"
 	"sync"
+	"time"
 
 	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/pipeline"
@@ -37,12 +38,13 @@ type Account struct {
 // books keeps the account. A batch is entered once when its intent is durable and once when its fate is known, each in
 // one step, so that every reader sees sums that add up.
 type books struct {
-	mu sync.Mutex
-	a  Account
+	mu    sync.Mutex
+	a     Account
+	since map[uint64]time.Time // when each batch in flight was entered
 }
 
 func newBooks() *books {
-	return &books{a: Account{
+	return &books{since: map[uint64]time.Time{}, a: Account{
 		Dropped: map[string]int64{}, Lost: map[string]int64{}, ByKind: map[string]int64{}, Redacted: map[string]int64{},
 	}}
 }
@@ -52,6 +54,7 @@ func newBooks() *books {
 func (k *books) enter(b *pipeline.Batch, replay bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.since[b.Number] = time.Now()
 	var kinds [8]int64
 	for i := range b.Records {
 		r := &b.Records[i]
@@ -93,6 +96,7 @@ func (k *books) settle(b *pipeline.Batch, results []sinks.Result) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.a.Batches++
+	delete(k.since, b.Number)
 	for i := range b.Records {
 		switch b.Records[i].Fate {
 		case pipeline.DeadLetter:
@@ -113,6 +117,16 @@ func (k *books) settle(b *pipeline.Batch, results []sinks.Result) {
 		}
 		k.a.InFlight--
 	}
+}
+
+// oldest returns how long the batch has been under way that was entered first, by the monotonic clock; 0 if there is none.
+func (k *books) oldest() (age time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, at := range k.since {
+		age = max(age, time.Since(at))
+	}
+	return age
 }
 
 func (k *books) retried() {

@@ -86,7 +86,13 @@ func adminHandler(a *Agent, version string) http.Handler {
 		_, _ = w.Write([]byte("ok\n"))
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
+		if text := a.Stuck(); text != "" {
+			http.Error(w, text, http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write([]byte("ok\n"))
+	})
 	mux.HandleFunc("GET /readyz", started)
 	mux.HandleFunc("GET /startupz", started)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {

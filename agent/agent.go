@@ -25,12 +25,17 @@ type Options struct {
 	Origin   pipeline.Origin
 	Sink     sinks.Sink // closed by Agent.Close
 	Version  string
-	Logger   *zap.Logger      // default: none
-	Now      func() time.Time // default: time.Now
+	Logger   *zap.Logger // default: none
+	// Now is the wall clock, for the times of batches and ledger entries; default time.Now. Waits and ages are measured by
+	// the monotonic clock, whatever Now says.
+	Now func() time.Time
 	// ConfigHash names the configuration that all this comes from, in the metrics.
 	ConfigHash string
 	// ExitWhenIdle ends Run once every input is at its end, and all of it acked, for that long; 0 never does.
 	ExitWhenIdle time.Duration
+	// StuckAfter is how long a step may take until Stuck says so; default 5 minutes. It must be longer than any attempt of
+	// the sink.
+	StuckAfter time.Duration
 }
 
 // Agent ships what its inputs have into its sink. Make one with New, run it once, close it.
@@ -43,8 +48,10 @@ type Agent struct {
 	out    *outlet
 	clock  *clock
 	books  *books
-	store  *condition // the sink
-	state  *condition // the state directory
+
+	watchdog *watchdog
+	store    *condition // the sink
+	state    *condition // the state directory
 
 	aborted chan struct{}
 	once    sync.Once
@@ -67,11 +74,15 @@ func New(o Options) (*Agent, error) {
 	}
 	a := &Agent{
 		o: o, log: o.Logger, out: newOutlet(o.Sink), drainTimeout: o.Config.DrainTimeout, books: newBooks(), aborted: make(chan struct{}),
-		clock: &clock{now: o.Now, log: o.Logger},
-		store: &condition{what: "store", log: o.Logger, now: o.Now},
-		state: &condition{what: "state directory", log: o.Logger, now: o.Now},
+		clock: &clock{now: o.Now, since: time.Since, log: o.Logger},
+		store: &condition{what: "store", log: o.Logger},
+		state: &condition{what: "state directory", log: o.Logger},
 	}
 	a.reloads.hash, a.reloads.at = o.ConfigHash, time.Now()
+	a.watchdog = newWatchdog(o.StuckAfter, func() bool {
+		_, idle := a.tailer.IdleSince()
+		return idle
+	})
 	if err := a.open(); err != nil {
 		return nil, errors.Join(err, a.closeState())
 	}
@@ -102,7 +113,7 @@ func (a *Agent) open() (err error) {
 		key = id
 	}
 	a.tailer, err = tail.New(tail.Options{
-		Files: a.o.Files, IDKey: []byte(key), Registry: a.ledger, Now: a.o.Now, Logger: a.log,
+		Files: a.o.Files, IDKey: []byte(key), Registry: a.ledger, Logger: a.log,
 		BatchBytes: a.batchBytes(), Pool: pool,
 	})
 	return err
@@ -128,6 +139,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	wg.Go(func() { a.supervise(ctx, hard, cancel) })
+	wg.Go(func() { a.watchdog.watch(hard) })
 	err := a.run(ctx, hard)
 	cut := hard.Err() != nil || errors.Is(err, errStopped)
 	cancel()
@@ -223,6 +235,7 @@ func (a *Agent) process(ctx context.Context, free <-chan *parcel, ready chan<- *
 
 // convert makes p of what was read.
 func (a *Agent) convert(p *parcel, raw *pipeline.Raw, number uint64) {
+	defer a.watchdog.enter("converting a batch")()
 	pipe := a.pipeline()
 	pipe.Process(raw, number, a.clock.batchTime(), &p.batch)
 	p.intent, p.fingerprint = nil, pipe.Fingerprint()
@@ -274,7 +287,7 @@ func (a *Agent) watchIdle(ctx context.Context) {
 	}
 	for sleep(ctx, min(a.o.ExitWhenIdle/4, 100*time.Millisecond)) == nil {
 		since, idle := a.tailer.IdleSince()
-		if idle && a.o.Now().Sub(since) >= a.o.ExitWhenIdle && a.books.snapshot().InFlight == 0 {
+		if idle && time.Since(since) >= a.o.ExitWhenIdle && a.books.snapshot().InFlight == 0 {
 			a.tailer.Drain()
 			return
 		}
@@ -297,6 +310,9 @@ func (a *Agent) Started() bool {
 // Trouble returns a sentence for each thing that is failing now.
 func (a *Agent) Trouble() []string {
 	var out []string
+	if text := a.Stuck(); text != "" {
+		out = append(out, text)
+	}
 	for _, c := range []*condition{a.store, a.state} {
 		if err, since := c.current(); err != nil {
 			out = append(out, fmt.Sprintf("%s failing since %s: %v", c.what, since.UTC().Format(time.RFC3339), err))

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-	"go.uber.org/zap"
 
 	"github.com/truledgr/activity-agent/agent/deadletter"
 	"github.com/truledgr/activity-agent/agent/tail"
@@ -47,6 +46,7 @@ type fixture struct {
 	dir   string
 	agent *Agent
 	sink  *troubled
+	now   func() time.Time
 }
 
 // newFixture makes an agent over a log with n lines.
@@ -75,7 +75,7 @@ func (f *fixture) open(t *testing.T, script func(int, *pipeline.Batch, []sinks.R
 	c.ID, c.StateDir, c.DrainTimeout = "test", filepath.Join(f.dir, "state"), 2*time.Second
 	in := tail.DefaultConfig()
 	in.Include = []string{filepath.Join(f.dir, "*.log")}
-	f.agent, err = New(Options{Config: c, Files: []tail.Config{in}, Pipeline: pipeline.DefaultConfig(), Sink: f.sink, ExitWhenIdle: 50 * time.Millisecond})
+	f.agent, err = New(Options{Config: c, Files: []tail.Config{in}, Pipeline: pipeline.DefaultConfig(), Sink: f.sink, Now: f.now, ExitWhenIdle: 50 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,22 +220,6 @@ func TestTheSourceOfAReplayIsGone(t *testing.T) {
 	a, err := f.run(t, t.Context())
 	if err != nil || a.Lost[pipeline.ReasonGone] != 10 || a.Stored != 1 {
 		t.Errorf("%v, %+v", err, a)
-	}
-}
-
-func TestClockStepsBack(t *testing.T) {
-	t.Parallel()
-	at := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	now := at
-	c := clock{now: func() time.Time { return now }, log: zap.NewNop()}
-	for _, step := range []struct{ to, want time.Duration }{
-		{0, 0}, {time.Second, time.Second}, {-30 * time.Second, time.Second}, {2 * time.Second, 2 * time.Second},
-		{-time.Hour, -time.Hour}, {-time.Hour + time.Second, -time.Hour + time.Second},
-	} {
-		now = at.Add(step.to)
-		if got := c.batchTime(); !got.Equal(at.Add(step.want)) {
-			t.Errorf("at %v the batch's time is %v", step.to, got.Sub(at))
-		}
 	}
 }
 

@@ -69,7 +69,9 @@ func (a *Agent) send(ctx context.Context, p *parcel) error {
 			a.books.retried()
 		}
 		before, other := countOpen(p), a.out.changed()
+		leave := a.watchdog.enter("delivering a batch to the store")
 		err := a.out.write(ctx, p)
+		leave()
 		left := countOpen(p)
 		if left == 0 {
 			a.store.ok()
@@ -85,7 +87,10 @@ func (a *Agent) send(ctx context.Context, p *parcel) error {
 		if left < before {
 			wait = firstWait
 		}
-		if err := pause(ctx, other, max(sinks.RetryAfter(err), wait/2+rand.N(wait/2))); err != nil {
+		leave = a.watchdog.wait()
+		err = pause(ctx, other, max(sinks.RetryAfter(err), wait/2+rand.N(wait/2)))
+		leave()
+		if err != nil {
 			return err
 		}
 		wait = min(2*wait, lastWait)
@@ -108,13 +113,18 @@ func countOpen(p *parcel) (n int) {
 // persist repeats a write to the state directory until it succeeds: a full disk stops the agent, it does not lose.
 func (a *Agent) persist(ctx context.Context, what string, write func() error) error {
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
+		leave := a.watchdog.enter("writing to the state directory")
 		err := write()
+		leave()
 		if err == nil {
 			a.state.ok()
 			return nil
 		}
 		a.state.failed(fmt.Errorf("write %s: %w", what, err), 1)
-		if err := sleep(ctx, wait); err != nil {
+		leave = a.watchdog.wait()
+		err = sleep(ctx, wait)
+		leave()
+		if err != nil {
 			return err
 		}
 	}
@@ -208,7 +218,6 @@ func pause(ctx context.Context, over <-chan struct{}, d time.Duration) error {
 type condition struct {
 	what string
 	log  *zap.Logger
-	now  func() time.Time
 
 	mu     sync.Mutex
 	err    error
@@ -220,7 +229,7 @@ type condition struct {
 func (c *condition) failed(err error, attempt int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := c.now()
+	now := time.Now()
 	if c.err == nil {
 		c.since = now
 	}
@@ -236,7 +245,7 @@ func (c *condition) ok() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
-		c.log.Info(c.what+" works again", zap.Duration("after", c.now().Sub(c.since)), zap.Int("attempts", c.tries))
+		c.log.Info(c.what+" works again", zap.Duration("after", time.Since(c.since)), zap.Int("attempts", c.tries))
 	}
 	c.err, c.tries, c.logged = nil, 0, time.Time{}
 }

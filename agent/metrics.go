@@ -1,7 +1,12 @@
 package agent
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/truledgr/activity-agent/agent/tail"
 )
 
 // collector turns the account and the state of the files into metrics, at the moment of the scrape, so that they always
@@ -29,9 +34,14 @@ var (
 	descBatches  = desc("batches_total", "Batches with a recorded outcome.")
 	descRetries  = desc("delivery_retries_total", "Attempts to deliver after the first one of a batch.")
 	descPanics   = desc("pipeline_panics_total", "Records set aside because of a bug in the agent.")
+	descStuck    = desc("stuck", "1 if the agent itself no longer works, as /livez says; else 0.")
 	descTrouble  = desc("trouble", "Things that are failing now; /healthz names them.")
+	descOldest   = desc("oldest_unacked_seconds", "How long the oldest of the records in flight has been so.")
 	descLag      = desc("file_lag_bytes", "Bytes of a file that have not been read.", "path")
+	descLagTime  = desc("file_lag_seconds", "How long a file has had bytes that are not read, at most.", "path")
 	descUnacked  = desc("file_unacked_bytes", "Bytes of a file that have been read and have no outcome yet.", "path")
+	descAllLag   = desc("lag_bytes", "Bytes of all files that have not been read.")
+	descAllUnack = desc("unacked_bytes", "Bytes of all files that have been read and have no outcome yet.")
 	descConfig   = desc("config_info", "The configuration in force, by a hash of it without its secrets; always 1.", "hash")
 	descConfigAt = desc("config_last_reload_success_timestamp_seconds", "Since when that configuration is in force.")
 	descConfigOK = desc("config_last_reload_successful", "0 if the configuration was changed since and refused; else 1.")
@@ -79,20 +89,48 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	count(descRetries, a.Retries)
 	count(descPanics, a.Panics)
 	each(descDamaged, c.agent.tailer.Damaged())
+	var stuck int64
+	if c.agent.Stuck() != "" {
+		stuck = 1
+	}
+	gauge(descStuck, stuck)
 	gauge(descTrouble, int64(len(c.agent.Trouble())))
 	c.agent.reloads.collect(gauge, count)
+	ch <- prometheus.MustNewConstMetric(descOldest, prometheus.GaugeValue, c.agent.books.oldest().Seconds())
+	c.files(ch, gauge)
+}
+
+// maxFiles is how many files have metrics of their own: those with the most to do.
+const maxFiles = 100
+
+func (c *collector) files(ch chan<- prometheus.Metric, gauge func(d *prometheus.Desc, v int64, labels ...string)) {
 	files := c.agent.Files()
 	gauge(descFiles, int64(len(files)))
-	seen := make(map[string]bool, len(files))
+	var lag, pending int64
+	for i := range files {
+		lag += unread(&files[i])
+		pending += unacked(&files[i])
+	}
+	gauge(descAllLag, lag)
+	gauge(descAllUnack, pending)
+	slices.SortStableFunc(files, func(a, b tail.FileStat) int { return cmp.Compare(b.Lag, a.Lag) })
+	seen := make(map[string]bool, maxFiles)
 	for _, f := range files {
 		if seen[f.Path] { // a rotated file and its successor, for a moment
 			continue
 		}
+		if len(seen) == maxFiles {
+			return
+		}
 		seen[f.Path] = true
-		gauge(descLag, max(f.Size-f.Read, 0), f.Path)
-		gauge(descUnacked, max(f.Read-f.Acked, 0), f.Path)
+		gauge(descLag, unread(&f), f.Path)
+		gauge(descUnacked, unacked(&f), f.Path)
+		ch <- prometheus.MustNewConstMetric(descLagTime, prometheus.GaugeValue, f.Age.Seconds(), f.Path)
 	}
 }
+
+func unread(f *tail.FileStat) int64  { return max(f.Size-f.Read, 0) }
+func unacked(f *tail.FileStat) int64 { return max(f.Read-f.Acked, 0) }
 
 func (r *reloads) collect(gauge, count func(d *prometheus.Desc, v int64, labels ...string)) {
 	r.mu.Lock()

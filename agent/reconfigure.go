@@ -15,6 +15,7 @@ import (
 // Settings are what can change while an agent runs. Everything else of Options takes another agent.
 type Settings struct {
 	DrainTimeout time.Duration
+	StuckAfter   time.Duration // see Options
 	Files        []tail.Config
 	Pipeline     pipeline.Config
 	Origin       pipeline.Origin
@@ -41,6 +42,7 @@ func (a *Agent) Reconfigure(s Settings) error {
 	a.mu.Lock()
 	a.pipe, a.drainTimeout = pipe, s.DrainTimeout
 	a.mu.Unlock()
+	a.watchdog.allow(s.StuckAfter)
 	if s.Sink != nil {
 		if err := a.out.exchange(s.Sink); err != nil {
 			a.log.Warn("the store before this one did not close in order; nothing of it is needed", zap.Error(err))

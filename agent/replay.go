@@ -46,7 +46,9 @@ func (a *Agent) replay(soft, hard context.Context) error {
 }
 
 func (a *Agent) replayIntent(ctx context.Context, p *parcel, in *ledger.Intent) error {
+	leave := a.watchdog.enter("reading a batch again")
 	raw, err := a.tailer.Reload(in)
+	leave()
 	if err != nil {
 		return fmt.Errorf("replay batch %d: %w", in.Number, err)
 	}

@@ -85,16 +85,23 @@ func TestANewKeyIsTakenUpWithoutARestart(t *testing.T) {
 func onServer(t *testing.T, srv *scripted.Server, more string) *site {
 	t.Helper()
 	s := newSite(t, "sqlite", "")
+	s.onServer(srv, more)
+	return s
+}
+
+// onServer writes a configuration whose store is a scripted server.
+func (s *site) onServer(srv *scripted.Server, more string) {
+	s.t.Helper()
+	s.configure("")
 	text, err := os.ReadFile(s.config)
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	store := fmt.Sprintf("{elasticsearch: {addresses: [%q], request_timeout: 1s%s}}", srv.URL, more)
 	text = []byte(strings.Replace(string(text), "{sqlite: {path: "+s.path("store.db")+"}}", store, 1))
 	if err := os.WriteFile(s.config, text, 0o600); err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	return s
 }
 
 // ship logs so many lines and runs the agent until all are delivered. It returns the account and the agent's own log.

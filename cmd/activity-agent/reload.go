@@ -107,7 +107,7 @@ func (r *reloader) apply(next *config.Config, why string) error {
 		}
 	}
 	err = r.agent.Reconfigure(agent.Settings{
-		DrainTimeout: next.Agent.DrainTimeout, Files: next.Files, Pipeline: next.Pipeline, Sink: sink,
+		DrainTimeout: next.Agent.DrainTimeout, StuckAfter: stuckAfter(next.Store), Files: next.Files, Pipeline: next.Pipeline, Sink: sink,
 		Origin: agent.OriginOf(next.Agent, r.p.getenv, r.p.hostname),
 	})
 	if err != nil {

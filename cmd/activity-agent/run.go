@@ -90,6 +90,7 @@ func (p *program) run(ctx context.Context, c *config.Config, o runOptions) error
 	a, err := agent.New(agent.Options{
 		Config: c.Agent, Files: c.Files, Pipeline: c.Pipeline, Sink: sink, Version: version, Logger: log,
 		Origin: agent.OriginOf(c.Agent, p.getenv, p.hostname), ExitWhenIdle: o.exitWhenIdle, ConfigHash: c.Hash(),
+		StuckAfter: stuckAfter(c.Store),
 	})
 	if err != nil {
 		return errors.Join(err, sink.Close())

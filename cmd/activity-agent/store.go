@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -29,6 +30,15 @@ func openSink(c config.Store, log *zap.Logger) (sinks.Sink, error) {
 		return s, nil
 	}
 	return file.Open(*c.File, file.Options{})
+}
+
+// stuckAfter is how long an attempt to store a batch may take until the agent counts as stuck: longer than the requests of
+// a batch take that all but fail. 0 is the agent's default.
+func stuckAfter(c config.Store) time.Duration {
+	if c.Elasticsearch == nil {
+		return 0
+	}
+	return max(5*time.Minute, 10*c.Elasticsearch.RequestTimeout)
 }
 
 // openSearch opens the configured store for questions.
