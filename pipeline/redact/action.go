@@ -63,9 +63,10 @@ func (p *Replacer) Find(r *Rules, dst []Match, text []byte) []Match {
 		if round == maxRounds {
 			return append(dst[:base], Match{0, len(text), Limit})
 		}
+		masks := dst[base:]
 		for _, m := range p.more {
-			m.Start, m.End = origin(dst[base:], m.Start, false), origin(dst[base:], m.End, true)
-			dst = slices.Insert(dst, len(dst), m)
+			m.Start, m.End = origin(masks, m.Start, false), origin(masks, m.End, true)
+			dst = append(dst, m)
 		}
 		dst = dst[:base+join(dst[base:])]
 	}
