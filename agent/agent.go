@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -53,8 +54,10 @@ type Agent struct {
 	store    *condition // the sink
 	state    *condition // the state directory
 
-	aborted chan struct{}
-	once    sync.Once
+	aborted   chan struct{}
+	once      sync.Once
+	running   sync.WaitGroup
+	abandoned atomic.Bool // a part of Run did not come back
 
 	reloads reloads
 
@@ -132,57 +135,9 @@ func (a *Agent) batchBytes() int {
 	return int(min(max(int64(a.o.Config.MemoryBudget)/int64(shares), minimum), 1<<20))
 }
 
-// Run replays what a crash left open, then ships until ctx is done or the inputs are idle, and ends in order: reads to
-// the end of what is written, delivers and records it. What takes longer than the drain timeout is left to the next
-// start's replay; Run then returns an error that says so.
-func (a *Agent) Run(ctx context.Context) error {
-	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	var wg sync.WaitGroup
-	wg.Go(func() { a.supervise(ctx, hard, cancel) })
-	wg.Go(func() { a.watchdog.watch(hard) })
-	err := a.run(ctx, hard)
-	cut := hard.Err() != nil || errors.Is(err, errStopped)
-	cancel()
-	wg.Wait()
-	if err != nil && cut {
-		return fmt.Errorf("stopped before everything was delivered; what is left is in the ledger and will be sent at the next start (%d records under way)", a.books.snapshot().InFlight)
-	}
-	return err
-}
-
-// errStopped: the end came before the replay was over.
-var errStopped = errors.New("stopped during replay")
-
-// Abort makes Run return at once. Nothing is lost: what is under way is replayed at the next start.
-func (a *Agent) Abort() { a.once.Do(func() { close(a.aborted) }) }
-
-// supervise turns the end of ctx into a drain, and its time-out or Abort into the end of hard.
-func (a *Agent) supervise(ctx, hard context.Context, cancel func()) {
-	select {
-	case <-hard.Done():
-		return
-	case <-a.aborted:
-		cancel()
-		return
-	case <-ctx.Done():
-	}
-	a.mu.Lock()
-	within := a.drainTimeout
-	a.mu.Unlock()
-	a.log.Info("stopping: reading to the end of what is written", zap.Duration("within", within))
-	a.tailer.Drain()
-	limit := time.NewTimer(within)
-	defer limit.Stop()
-	select {
-	case <-hard.Done():
-	case <-a.aborted:
-	case <-limit.C:
-	}
-	cancel()
-}
-
-func (a *Agent) run(soft, hard context.Context) error {
-	if err := a.replay(soft, hard); err != nil {
+// run is Run until hard is done.
+func (a *Agent) run(hard context.Context) error {
+	if err := a.replay(hard); err != nil {
 		return err
 	}
 	a.mu.Lock()
@@ -205,7 +160,7 @@ func (a *Agent) run(soft, hard context.Context) error {
 	})
 	g.Go(func() error { return a.dispatch(gctx, ready, free) })
 	g.Go(func() error {
-		a.watchIdle(reading)
+		a.watchEnd(reading)
 		return nil
 	})
 	return g.Wait()
@@ -280,20 +235,6 @@ func (a *Agent) intend(ctx context.Context, p *parcel) error {
 	return err
 }
 
-// watchIdle drains when there has been nothing to do for long enough.
-func (a *Agent) watchIdle(ctx context.Context) {
-	if a.o.ExitWhenIdle <= 0 {
-		return
-	}
-	for sleep(ctx, min(a.o.ExitWhenIdle/4, 100*time.Millisecond)) == nil {
-		since, idle := a.tailer.IdleSince()
-		if idle && time.Since(since) >= a.o.ExitWhenIdle && a.books.snapshot().InFlight == 0 {
-			a.tailer.Drain()
-			return
-		}
-	}
-}
-
 // Account returns what became of every record so far.
 func (a *Agent) Account() Account { return a.books.snapshot() }
 
@@ -329,8 +270,12 @@ func (a *Agent) Trouble() []string {
 	return out
 }
 
-// Close releases the sink and the state directory. Run must have returned.
+// Close releases the sink and the state directory. Run must have returned. If it has left a part behind, that still holds
+// them, and they are released with the process.
 func (a *Agent) Close() error {
+	if a.abandoned.Load() {
+		return nil
+	}
 	return errors.Join(a.out.close(), a.closeState())
 }
 

@@ -11,8 +11,12 @@ type Config struct {
 	IDKey string `yaml:"id_key" secret:"true"`
 	// StateDir holds the ledger and the dead letters. One agent at a time. Default ./activity-data/state.
 	StateDir string `yaml:"state_dir"`
-	// DrainTimeout is how long stopping may take. Default 25s.
+	// DrainTimeout is how long stopping may take; for up to half of it, reading goes on while the application still writes.
+	// Default 25s.
 	DrainTimeout time.Duration `yaml:"drain_timeout"`
+	// StopFile is a file that ends the agent when it appears: everything written by then is delivered, however long it takes.
+	// For a Job whose agent is no native sidecar. Default "", none.
+	StopFile string `yaml:"stop_file"`
 	// MemoryBudget bounds the bytes of records held at once: raw, encoded and in requests. Default 12MiB, at least 6MiB.
 	MemoryBudget Bytes `yaml:"memory_budget"`
 	// Service describes the application, for activities that do not say it themselves.

@@ -12,13 +12,16 @@
 //
 //	  - Goroutines, all owned and waited for by Agent.Run: the tailer reads and cuts; process runs the pipeline; dispatch
 //	    writes intents in order and keeps up to Sink.InFlight deliveries under way; supervise ends it all in time;
-//	    watchIdle drains when there is nothing to do. Between the first three are channels of batches of length one:
-//	    the pools of batches bound the memory, and a store that is slow stops the reading.
+//	    watchEnd drains when there is nothing to do, or the stop file is there; the watchdog looks whether the inputs
+//	    answer. Between the first three are channels of batches of length one: the pools of batches bound the memory, and a
+//	    store that is slow stops the reading.
 //	  - A record is a Cut (where it lies) and a Decision (what became of it). Its bytes are in pipeline.Raw until
 //	    redaction and in pipeline.Batch after it, and nothing of a Raw gets into a place that outlives the process.
 //	  - The ledger is told before the sink is. From its intents follow the offsets to resume from; from an intent
 //	    without an outcome follows a replay: Tailer.Reload reads the same bytes, Pipeline.Process obeys the Decisions of
 //	    the intent, and the sink is asked again, for the target that the intent names.
+//	  - A reload (Agent.Reconfigure) exchanges the pipeline between two batches, the files to read while none is being
+//	    read, and the sink between two attempts. Nothing is stopped for it: docs/adr/011-reload-in-place.md.
 //	  - Every byte is hashed once: raw bytes by xxHash as they are read (Range.Sum, Range.TailSum), documents by SHA-256 as
 //	    they are encoded (Decision.Leaf).
 package agent

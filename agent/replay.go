@@ -16,7 +16,7 @@ import (
 
 // replay delivers the batches of a run that ended before their outcome was recorded, and reads again what damage to the
 // ledger has taken the record of.
-func (a *Agent) replay(soft, hard context.Context) error {
+func (a *Agent) replay(ctx context.Context) error {
 	for _, r := range a.ledger.Repairs() {
 		a.log.Error("the ledger was damaged and has been repaired", zap.String("kind", r.Kind), zap.String("file", r.File),
 			zap.Int64("offset", r.Offset), zap.Int64("bytes", r.Bytes), zap.String("detail", r.Detail))
@@ -27,18 +27,18 @@ func (a *Agent) replay(soft, hard context.Context) error {
 		a.log.Info("replaying what was under way when the last run ended", zap.Int("batches", len(pending)))
 	}
 	for _, in := range pending {
-		if soft.Err() != nil {
-			return errStopped
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
-		if err := a.replayIntent(hard, p, in); err != nil {
+		if err := a.replayIntent(ctx, p, in); err != nil {
 			return err
 		}
 	}
 	for _, g := range a.ledger.Gaps() {
-		if soft.Err() != nil {
-			return errStopped
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
-		if err := a.fillGap(hard, p, g); err != nil {
+		if err := a.fillGap(ctx, p, g); err != nil {
 			return err
 		}
 	}

@@ -108,6 +108,22 @@ func (w *watchdog) stuck(now time.Time) string {
 	return ""
 }
 
+// longest names the step that has been under way for longest.
+func (w *watchdog) longest() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var oldest *call
+	for c := range w.calls {
+		if !c.patient && (oldest == nil || c.since.Before(oldest.since)) {
+			oldest = c
+		}
+	}
+	if oldest == nil {
+		return "no step is under way"
+	}
+	return fmt.Sprintf("%s has taken %v", oldest.what, time.Since(oldest.since).Round(time.Second))
+}
+
 // Stuck returns a sentence if the agent itself no longer works, and "" if it does: also when the store or the state
 // directory fails and is tried again.
 func (a *Agent) Stuck() string { return a.watchdog.stuck(time.Now()) }

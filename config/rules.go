@@ -48,6 +48,7 @@ var rules = map[string]rule{
 	"agent.id_key":                                {restart: true},
 	"agent.state_dir":                             {restart: true, need: "name a directory that the agent may write to, such as ./activity-data/state"},
 	"agent.drain_timeout":                         {min: 1, max: int64(10 * time.Minute)},
+	"agent.stop_file":                             {restart: true},
 	"agent.memory_budget":                         {restart: true, min: 6 << 20},
 	"files":                                       {need: needFiles},
 	"files[].include":                             {need: `name the files to read, for example include: ["/var/log/app/*.log"]`},

@@ -83,6 +83,9 @@ type site struct {
 	budget  string // agent.memory_budget
 	admin   string // admin.listen
 	nonJSON string // files[].non_json
+	drain   string // agent.drain_timeout
+
+	stopFile string // agent.stop_file
 
 	exe string // the agent as it is released, where what is tested takes long; else it is this test binary
 
@@ -92,7 +95,7 @@ type site struct {
 
 func newSite(t *testing.T, store, more string) *site {
 	t.Helper()
-	s := &site{t: t, dir: t.TempDir(), store: store, budget: "12MiB", nonJSON: "keep"}
+	s := &site{t: t, dir: t.TempDir(), store: store, budget: "12MiB", nonJSON: "keep", drain: "25s"}
 	if store == "elasticsearch" {
 		s.node = estest.Shared(t)
 		s.prefix = s.node.Prefix(t)
@@ -103,7 +106,7 @@ func newSite(t *testing.T, store, more string) *site {
 // newSiteOn is newSite with a node of the test's own.
 func newSiteOn(t *testing.T, node *estest.Node) *site {
 	t.Helper()
-	s := &site{t: t, dir: t.TempDir(), store: "elasticsearch", budget: "12MiB", nonJSON: "keep", node: node, prefix: node.Prefix(t)}
+	s := &site{t: t, dir: t.TempDir(), store: "elasticsearch", budget: "12MiB", nonJSON: "keep", drain: "25s", node: node, prefix: node.Prefix(t)}
 	return s.made("")
 }
 
@@ -129,8 +132,8 @@ func (s *site) configure(more string) {
 	case "elasticsearch":
 		target = fmt.Sprintf("{elasticsearch: {addresses: [%q], index_prefix: %s}}", s.node.URL(), s.prefix)
 	}
-	text := fmt.Sprintf("agent: {id: test, state_dir: %s, memory_budget: %s}\nfiles: [{include: [%q], non_json: %s}]\nstore: %s\nadmin: {listen: %q}\n%s\n",
-		s.path("state"), s.budget, filepath.Join(s.dir, "logs", "*.log*"), s.nonJSON, target, s.admin, more)
+	text := fmt.Sprintf("agent: {id: test, state_dir: %s, memory_budget: %s, drain_timeout: %s, stop_file: %q}\nfiles: [{include: [%q], non_json: %s}]\nstore: %s\nadmin: {listen: %q}\n%s\n",
+		s.path("state"), s.budget, s.drain, s.stopFile, filepath.Join(s.dir, "logs", "*.log*"), s.nonJSON, target, s.admin, more)
 	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {
 		s.t.Fatal(err)
 	}

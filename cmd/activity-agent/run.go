@@ -30,9 +30,9 @@ func (p *program) runCommand() *cobra.Command {
 		Short: "Ship what is logged, until told to stop",
 		Long: `Tails the configured files and ships every line into the store, exactly once.
 
-On SIGTERM or SIGINT it reads to the end of what is written, delivers and records it, and exits within
-agent.drain_timeout. A second signal ends it at once; what was under way is sent at the next start. The same holds for
-a crash.
+On SIGTERM or SIGINT it reads to the end of what is written (for up to half of agent.drain_timeout while the application
+still writes), delivers and records it, and exits within agent.drain_timeout: with 0 if all is stored, with 1 if something
+is left. A second signal ends it at once. What is left is sent at the next start; the same holds for a crash.
 
 On SIGHUP, and when the configuration file or a secret file that it names has changed, it takes up the new configuration
 without losing its place; one that is wrong is refused, and the one before stays in force. See docs/operations.md.`,
