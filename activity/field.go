@@ -158,8 +158,8 @@ var (
 	data   = Of(DataAccess, DataChange)
 	auth   = Of(AuthEvent)
 	system = Of(SystemEvent)
-	caller = Of(APITransaction, AuthEvent)
 	events = Of(AuthEvent, SystemEvent)
+	served = AllKinds &^ Of(Plain, SystemEvent) // what people do, they do by requests
 )
 
 // The values that ECS 8 allows in its categorisation fields.
@@ -186,17 +186,17 @@ var table = [FieldCount]Field{
 	Status:       {"status", Keyword, AllKinds, Sender, "", true, nil, "State or result as the sender names it."},
 	Tags:         {"tags", Keywords, AllKinds, Either, "tags", true, nil, "Free labels."},
 
-	Method:             {"method", Keyword, calls, Sender, "http.request.method", true, nil, "HTTP method."},
-	Endpoint:           {"endpoint", Keyword, calls, Sender, "url.path", true, nil, "Path or URL that was called."},
-	StatusCode:         {"status_code", Long, calls, Sender, "http.response.status_code", true, nil, "HTTP status code."},
+	Method:             {"method", Keyword, served, Sender, "http.request.method", true, nil, "HTTP method."},
+	Endpoint:           {"endpoint", Keyword, served, Sender, "url.path", true, nil, "Path or URL that was called."},
+	StatusCode:         {"status_code", Long, served, Sender, "http.response.status_code", true, nil, "HTTP status code."},
 	RequestData:        {"request_data", Free, api, Sender, "", false, nil, "Body or parameters of the request."},
 	ResponseData:       {"response_data", Free, api, Sender, "", false, nil, "Body of the response."},
 	Headers:            {"headers", Free, api, Sender, "", false, nil, "Headers of the request."},
 	ExecutionTimeMS:    {"execution_time_ms", Double, calls, Sender, "", true, nil, "How long it took, in milliseconds."},
 	ErrorDetails:       {"error_details", Text, calls, Sender, "error.message", false, nil, "What went wrong."},
 	PerformanceMetrics: {"performance_metrics", Free, api, Sender, "", false, nil, "Measurements of the request."},
-	IPAddress:          {"ip_address", IP, caller, Sender, "client.ip", true, nil, "Address of the caller."},
-	UserAgent:          {"user_agent", Keyword, caller, Sender, "user_agent.original", false, nil, "User agent of the caller."},
+	IPAddress:          {"ip_address", IP, AllKinds, Sender, "client.ip", true, nil, "Address of the caller."},
+	UserAgent:          {"user_agent", Keyword, AllKinds, Sender, "user_agent.original", false, nil, "User agent of the caller."},
 	TableName:          {"table_name", Keyword, data, Sender, "", true, nil, "Table, collection or resource."},
 	Operation:          {"operation", Keyword, data, Sender, "", true, nil, "What was done to it, such as read or update."},
 	QueryParams:        {"query_params", Free, access, Sender, "", false, nil, "Parameters of the query."},

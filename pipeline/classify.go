@@ -11,10 +11,12 @@ import (
 // A reading is what the names of a line say: for each role the member that has it.
 type reading struct {
 	nodes        [roleCount]uint32 // valid where set says so, else 0
-	prio         [roleCount]uint8
+	prio         [roleCount]uint16
 	set          roleSet
 	containers   []uint32 // objects looked into, outer before inner
+	wrapped      []uint32 // objects to look into where the line names no kind
 	markers      marker
+	marks        [2]uint64 // of conventions
 	tape         *tape.Tape
 	envelopeTime int64
 	enveloped    bool
@@ -22,7 +24,7 @@ type reading struct {
 
 func (r *reading) reset() {
 	r.nodes, r.set = [roleCount]uint32{}, roleSet{}
-	r.containers, r.markers, r.tape = r.containers[:0], 0, nil
+	r.containers, r.wrapped, r.markers, r.marks, r.tape = r.containers[:0], r.wrapped[:0], 0, [2]uint64{}, nil
 	r.envelopeTime, r.enveloped = 0, false
 }
 
@@ -41,11 +43,11 @@ func (s *roleSet) all(mask *roleSet, f func(x uint8)) {
 	}
 }
 
-// node returns the node that has a role, or 0.
-func (r *reading) node(x role) uint32 { return r.nodes[x] }
+func (s *roleSet) count() int { return bits.OnesCount64(s[0]) + bits.OnesCount64(s[1]) }
 
-// scan gives roles to the members of the object at i, and looks into the containers among them.
-func (r *reading) scan(t *tape.Tape, i uint32, in container) {
+// scan gives roles to the members of the object at i, and looks into the containers among them. What stands further in
+// has the higher base, and gives way.
+func (r *reading) scan(t *tape.Tape, i uint32, in container, base uint16) {
 	r.tape = t
 	end := t.Nodes[i].Next
 	for j := i + 1; j < end; j = t.Nodes[j].Next {
@@ -53,23 +55,70 @@ func (r *reading) scan(t *tape.Tape, i uint32, in container) {
 		if n.Flags&tape.Duplicate != 0 || n.Type == tape.Null || n.Type == tape.String && n.Lo == n.Hi {
 			continue
 		}
-		e := names.find(in, n.Hash, t.Key(n))
+		key := t.Key(n)
+		e := names.find(in, n.Hash, key)
 		if e == nil {
-			continue
+			if e = names.dotted(in, key); e == nil {
+				continue
+			}
 		}
 		r.markers |= e.marker
-		if n.Type == tape.Object && e.child != 0 {
-			r.containers = append(r.containers, j)
-			r.scan(t, j, e.child)
+		if e.mark != 0 && base == 0 {
+			r.marks[(e.mark-1)>>6] |= 1 << ((e.mark - 1) & 63)
 		}
-		if e.role != 0 && suits(e.role, n.Type) && (r.nodes[e.role] == 0 || e.prio < r.prio[e.role]) {
-			r.nodes[e.role], r.prio[e.role] = j, e.prio
+		if n.Type == tape.Object {
+			if e.wrapper {
+				r.wrapped = append(r.wrapped, j)
+			}
+			if e.child != 0 {
+				r.containers = append(r.containers, j)
+				r.scan(t, j, e.child, base)
+			}
+		}
+		if prio := base + uint16(e.prio); e.role != 0 && (base == 0 || !onlyOutside(e.role)) && (r.nodes[e.role] == 0 || prio < r.prio[e.role]) && r.usable(e.role, j) {
+			r.nodes[e.role], r.prio[e.role] = j, prio
 			r.set.add(uint8(e.role))
 		}
 	}
 }
 
-// suits keeps objects and arrays from roles that hold one value, so that a better candidate can have them.
+// maxWrapped bounds how many wrappers of a line are looked into.
+const maxWrapped = 12
+
+// unwrap reads the objects that wrap what others write into the line itself.
+func (r *reading) unwrap() {
+	for i := 0; i < len(r.wrapped) && i < maxWrapped; i++ {
+		r.containers = append(r.containers, r.wrapped[i])
+		r.scan(r.tape, r.wrapped[i], inLine, uint16(i+1)<<8)
+	}
+}
+
+// onlyOutside are the meanings that a name in a wrapper does not have: our own objects, and what the line itself says.
+func onlyOutside(x role) bool {
+	switch activity.FieldID(x) {
+	case activity.KindField, activity.Details, activity.Context, activity.Metadata, activity.Tags:
+		return true
+	}
+	return false
+}
+
+// usable tells whether a node can have a role at all, so that a better candidate can have it if not.
+func (r *reading) usable(x role, i uint32) bool {
+	n := &r.tape.Nodes[i]
+	if !suits(x, n.Type) {
+		return false
+	}
+	switch x {
+	case role(activity.IPAddress):
+		_, ok := parseAddress(r.text(i))
+		return ok
+	case roleUser, role(activity.UserID), role(activity.Endpoint):
+		return n.Type != tape.String || !blank(r.tape.Raw(n))
+	}
+	return true
+}
+
+// suits keeps objects and arrays from roles that hold one value.
 func suits(x role, t tape.Type) bool {
 	if t != tape.Object && t != tape.Array {
 		return true
@@ -119,13 +168,30 @@ func (p *Pipeline) classify() (kind activity.Kind, by string) {
 	if k, by := r.named(); k != activity.NoKind {
 		return k, by
 	}
-	if k, by := r.shaped(); k != activity.NoKind {
+	if w := r.recognise(p.conventions); w != nil {
+		return w.kindBy(r, &p.phrase), w.by
+	}
+	r.unwrap()
+	if k, by := r.shaped(&p.phrase); k != activity.NoKind {
 		return k, by
 	}
 	if by := r.logger(); by != "" {
 		return activity.SystemEvent, by
 	}
-	return activity.Plain, "default"
+	if r.own(activity.ActivityType, activity.EntityType, activity.EntityID, activity.UserID) || len(r.wrapped)+r.set.count() == 0 {
+		return activity.Plain, "default"
+	}
+	return activity.SystemEvent, "default"
+}
+
+// own reports whether the line has one of the fields by the field's own name.
+func (r *reading) own(fs ...activity.FieldID) bool {
+	for _, f := range fs {
+		if r.nodes[f] != 0 && r.prio[f] <= 1 {
+			return true
+		}
+	}
+	return false
 }
 
 // named finds a kind that the record names itself.
@@ -148,30 +214,108 @@ func (r *reading) named() (activity.Kind, string) {
 	return activity.NoKind, ""
 }
 
-// shaped finds a kind by the fields that only its records have.
-func (r *reading) shaped() (activity.Kind, string) {
-	http := r.isHTTP()
+// shaped finds a kind by the fields that only its records have, and by the words for what was done.
+func (r *reading) shaped(p *phrase) (activity.Kind, string) {
 	switch {
 	case r.has(activity.OldValues, activity.NewValues, activity.ChangedFields):
 		return activity.DataChange, "shape:old_new_values"
 	case r.has(activity.FieldsAccessed, activity.AppliedFilters, activity.PermissionLevel):
 		return activity.DataAccess, "shape:fields_accessed"
-	case r.has(activity.TableName) && r.has(activity.Operation, activity.RecordID, activity.QueryParams):
-		if writes(r.value(role(activity.Operation))) {
-			return activity.DataChange, "shape:table_operation"
-		}
-		return activity.DataAccess, "shape:table_operation"
 	case r.has(activity.RateLimitLimit, activity.RateLimitRemaining), r.has(activity.ServiceNameExternal) && r.outbound():
 		return activity.ExternalAPI, "shape:external_call"
-	case r.has(activity.LoginMethod, activity.TwoFactorMethod, activity.TwoFactorSuccess),
-		authenticates(r.value(role(activity.EventType))), authenticates(r.value(role(activity.ActivityType))), authenticates(r.value(roleEvent)):
-		return activity.AuthEvent, "shape:auth_action"
-	case http && r.outbound():
-		return activity.ExternalAPI, "shape:http_url"
+	case r.has(activity.LoginMethod, activity.TwoFactorMethod, activity.TwoFactorSuccess):
+		return activity.AuthEvent, "shape:login"
+	}
+	message, said := r.said(p)
+	if message == activity.AuthEvent {
+		return message, said
+	}
+	http := r.isHTTP()
+	if http && r.has(activity.Endpoint) && (r.has(activity.StatusCode) || statusCode(r.tape, r.nodes[activity.Status]) != 0) {
+		return r.direction(message), "shape:http"
+	}
+	if k, by := r.acted(p); k != activity.NoKind {
+		return k, by
+	}
+	switch {
+	case r.has(activity.TableName) && r.has(activity.Operation, activity.RecordID, activity.QueryParams):
+		return activity.DataAccess, "shape:table_operation"
 	case http:
-		return activity.APITransaction, "shape:http"
+		return r.direction(message), "shape:http"
+	case message != activity.NoKind:
+		return message, said
+	case r.someone() && r.nodes[roleLevel] == 0:
+		if p.read(r.value(role(activity.Description))); p.n > 0 {
+			if k, by := p.deed(); k != activity.NoKind {
+				return k, "message:" + by
+			}
+		}
+	case r.nodes[roleCallee] != 0 && r.has(activity.Endpoint):
+		return activity.ExternalAPI, "shape:external_call"
 	}
 	return activity.NoKind, ""
+}
+
+// someone reports whether the line says who did it.
+func (r *reading) someone() bool { return r.nodes[roleUser] != 0 || r.has(activity.UserID) }
+
+// said reads the message.
+func (r *reading) said(p *phrase) (activity.Kind, string) {
+	for _, x := range [...]role{role(activity.Description), roleEvent} {
+		if v := r.value(x); len(v) >= 8 && bytes.IndexByte(v, ' ') > 0 {
+			p.read(v)
+			if k, by := p.message(); k != activity.NoKind {
+				return k, "message:" + by
+			}
+		}
+	}
+	return activity.NoKind, ""
+}
+
+// acted reads the names of actions, the most telling first.
+func (r *reading) acted(p *phrase) (activity.Kind, string) {
+	someone := r.someone()
+	for _, x := range [...]role{roleAction, role(activity.EventType), role(activity.Operation), roleEvent, role(activity.ActivityType), roleType} {
+		v := r.value(x)
+		if len(v) < 2 || len(v) > 100 || bytes.Count(v, space) > 4 {
+			continue
+		}
+		p.read(v)
+		k, by := p.kind(someone)
+		switch {
+		case k == activity.NoKind,
+			x == role(activity.ActivityType) && k != activity.AuthEvent,              // our own free name of an activity is no claim
+			x == roleEvent && k != activity.AuthEvent && bytes.IndexByte(v, ' ') > 0, // a sentence is no name
+			x == roleType && k != activity.AuthEvent && !(someone && p.n > 1):        // a type may be that of anything
+		case x == roleEvent && !someone && k != activity.AuthEvent && r.markers&markLevelKey != 0:
+			// A logger's event, such as structlog's, is a message where nobody did anything.
+		default:
+			return k, "action:" + by
+		}
+	}
+	if v := r.value(roleStatement); v != nil {
+		p.read(v[:min(len(v), 24)])
+		if k, _ := p.kind(true); p.n > 0 && k != activity.NoKind {
+			return k, "shape:statement"
+		}
+	}
+	return activity.NoKind, ""
+}
+
+var space = []byte{' '}
+
+// direction tells requests that were served from requests that were made.
+func (r *reading) direction(message activity.Kind) activity.Kind {
+	d := r.value(roleDirection)
+	switch {
+	case equalFold(d, "client"), equalFold(d, "outbound"), equalFold(d, "outgoing"), equalFold(d, "egress"), message == activity.ExternalAPI:
+		return activity.ExternalAPI
+	case equalFold(d, "server"), equalFold(d, "inbound"), equalFold(d, "incoming"), equalFold(d, "ingress"):
+		return activity.APITransaction
+	case r.outbound(), r.nodes[roleCallee] != 0 && !r.has(activity.IPAddress) && r.nodes[roleUser] == 0:
+		return activity.ExternalAPI
+	}
+	return activity.APITransaction
 }
 
 // isHTTP: a method with an endpoint or a status, or an endpoint with a status.
@@ -211,10 +355,12 @@ func (r *reading) logger() string {
 		return "logger:structlog"
 	case level:
 		return "level"
-	case r.has(activity.ActivityType, activity.EntityType, activity.EntityID):
+	case r.own(activity.ActivityType, activity.EntityType, activity.EntityID):
 		return ""
 	case r.has(activity.Description, activity.LogLogger, activity.StackTrace, activity.ErrorCode), r.nodes[roleError] != 0, r.nodes[roleEvent] != 0:
 		return "message"
+	case r.nodes[roleTime] != 0 || r.nodes[roleAction] != 0:
+		return "event"
 	}
 	return ""
 }
@@ -229,42 +375,6 @@ func httpMethod(v []byte) bool {
 		}
 	}
 	return false
-}
-
-// writes tells the operations that change data.
-func writes(op []byte) bool {
-	for _, w := range [...]string{"insert", "update", "delete", "create", "upsert", "merge", "replace", "truncate", "alter", "drop", "write", "modify", "remove", "patch", "put", "save", "bulk_write", "grant", "revoke"} {
-		if equalFold(op, w) {
-			return true
-		}
-	}
-	return false
-}
-
-// authenticates tells the names of authentication events: user_login, LogoutSucceeded, mfa.challenge, password-reset.
-func authenticates(v []byte) bool {
-	if len(v) < 3 || len(v) > 64 {
-		return false
-	}
-	var buf [64]byte
-	n := 0
-	for _, c := range v {
-		switch {
-		case 'A' <= c && c <= 'Z':
-			c += 'a' - 'A'
-		case c == ' ', c == '_', c == '-', c == '.', c == ':', c == '/':
-			continue
-		}
-		buf[n] = c
-		n++
-	}
-	name := buf[:n]
-	for _, w := range [...]string{"login", "logon", "logout", "logoff", "loggedin", "loggedout", "signin", "signon", "signout", "authenticat", "mfa", "2fa", "twofactor", "otp", "passwordreset", "passwordchange", "sessionexpired", "tokenrefresh", "tokenissued"} {
-		if bytes.Contains(name, []byte(w)) {
-			return true
-		}
-	}
-	return string(name) == "auth"
 }
 
 // statusCode returns the HTTP status that a node holds, or 0.

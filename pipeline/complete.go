@@ -25,10 +25,14 @@ var elsewhere = []detour{
 	{role(activity.ServiceNameExternal), activity.AllKinds &^ activity.Of(activity.ExternalAPI), activity.ServiceName},
 	{roleService, activity.AllKinds, activity.ServiceName},
 	{roleUser, activity.AllKinds, activity.UserID},
-	{role(activity.Method), activity.Of(activity.AuthEvent), activity.LoginMethod},
+	{roleEmail, activity.Of(activity.AuthEvent), activity.UserID},
 	{role(activity.Operation), activity.Of(activity.AuthEvent), activity.EventType},
 	{role(activity.EventType), activity.Of(activity.DataAccess, activity.DataChange), activity.Operation},
+	{roleAction, activity.Of(activity.AuthEvent, activity.SystemEvent), activity.EventType},
+	{roleAction, activity.Of(activity.DataAccess, activity.DataChange), activity.Operation},
+	{roleAction, activity.AllKinds, activity.ActivityType},
 	{role(activity.EventType), activity.AllKinds, activity.ActivityType},
+	{roleCallee, activity.Of(activity.ExternalAPI), activity.ServiceNameExternal},
 	{roleEvent, activity.AllKinds, activity.Description},
 	{roleEvent, activity.Of(activity.AuthEvent, activity.SystemEvent), activity.EventType},
 	{roleEvent, activity.AllKinds, activity.ActivityType},
@@ -50,6 +54,7 @@ func (p *Pipeline) complete(kind activity.Kind) {
 		return
 	}
 	p.moveStatus(kind)
+	p.moveMethod(kind)
 	if v := r.reading.value(roleEvent); v != nil && bytes.IndexByte(v, ' ') < 0 {
 		r.reading.nodes[roleEventName] = r.reading.nodes[roleEvent]
 		r.reading.set.add(uint8(roleEventName))
@@ -89,6 +94,18 @@ func (p *Pipeline) moveStatus(kind activity.Kind) {
 	}
 }
 
+// moveMethod reads a `method` that is no HTTP method as the way that somebody logged in.
+func (p *Pipeline) moveMethod(kind activity.Kind) {
+	r := &p.rec.reading
+	if n := r.nodes[activity.Method]; kind == activity.AuthEvent && n != 0 && !httpMethod(r.text(n)) {
+		r.nodes[activity.Method] = 0
+		if r.nodes[activity.LoginMethod] == 0 {
+			r.nodes[activity.LoginMethod] = n
+			r.set.add(uint8(activity.LoginMethod))
+		}
+	}
+}
+
 func (r *draft) foldTaken(i uint32) {
 	t := &r.tape
 	for j := i + 1; j < t.Nodes[i].Next; j = t.Nodes[j].Next {
@@ -121,10 +138,13 @@ func (r *draft) fits(f activity.FieldID, i uint32) (uint32, bool) {
 	n := &t.Nodes[i]
 	typ := f.Type()
 	if n.Type == tape.Array && typ != activity.Keywords && typ != activity.Free {
-		if n.Children != 1 {
+		if n.Children != 1 && (typ != activity.IP || n.Children == 0) {
 			return 0, false
 		}
 		i++
+		if n.Children > 1 { // of several addresses the first; all stay in details
+			return r.fits(f, i)
+		}
 		n.Flags |= tape.Taken // the array, for its element
 		if m, ok := r.fits(f, i); ok {
 			return m, true
@@ -231,11 +251,21 @@ func (r *draft) truth(i uint32) (bool, bool) {
 	return false, false
 }
 
-// address reads an IP address, also with a port or in brackets.
+// address reads an IP address, the first of several.
 func (r *draft) address(i uint32) (netip.Addr, bool) {
-	n := &r.tape.Nodes[i]
-	raw := r.tape.Raw(n)
-	if n.Type != tape.String || len(raw) < 2 || len(raw) > 64 {
+	if r.tape.Nodes[i].Type != tape.String {
+		return netip.Addr{}, false
+	}
+	return parseAddress(r.tape.Raw(&r.tape.Nodes[i]))
+}
+
+// parseAddress reads an IP address, also with a port, in brackets, or first in a list.
+func parseAddress(raw []byte) (netip.Addr, bool) {
+	if comma := bytes.IndexByte(raw, ','); comma > 0 {
+		raw = raw[:comma]
+	}
+	raw = bytes.TrimPrefix(raw, []byte("/")) // Java's
+	if len(raw) < 2 || len(raw) > 64 || !isHex(raw[0]) && raw[0] != '[' && raw[0] != ':' {
 		return netip.Addr{}, false
 	}
 	if a, err := netip.ParseAddr(text(raw)); err == nil {
@@ -250,6 +280,8 @@ func (r *draft) address(i uint32) (netip.Addr, bool) {
 	}
 	return netip.Addr{}, false
 }
+
+func isHex(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f' }
 
 // time reads a time from a string, a number, or log4j's {"epochSecond", "nanoOfSecond"} and MongoDB's {"$date"}.
 func (r *draft) time(i uint32) (int64, bool) {
@@ -348,8 +380,43 @@ func outcomeWord(v []byte) string {
 	return ""
 }
 
-// outcome finds how it ended: what the record says in so many words, then its status code, then whether it has an error.
+// outcome finds how it ended: a status code that is an error, what the record says in so many words, whether it has what
+// only failures have, and then the name of the action.
 func (p *Pipeline) outcome(kind activity.Kind) string {
+	r := &p.rec
+	code := 0
+	if n := r.reading.nodes[activity.StatusCode]; n != 0 && r.usableStatus(n) {
+		v, _ := r.long(n)
+		code = int(v)
+	} else {
+		code = statusCode(&r.tape, r.reading.nodes[activity.Status])
+	}
+	said := p.saidOutcome()
+	switch {
+	case code >= 400, said == failure:
+		return failure
+	case said != "":
+		return said
+	case code >= 100:
+		return success
+	case kind == activity.SystemEvent || kind == activity.Plain:
+		return ""
+	case p.failed():
+		return failure
+	case kind == activity.AuthEvent:
+		return p.authOutcome()
+	}
+	return ""
+}
+
+// usableStatus: an HTTP status that was not withheld.
+func (r *draft) usableStatus(n uint32) bool {
+	v, ok := r.long(n)
+	return ok && v >= 100 && v < 600 && (r.fields[activity.StatusCode] == n || r.tape.Nodes[n].Flags&tape.Taken == 0)
+}
+
+// saidOutcome reads what the record says in so many words.
+func (p *Pipeline) saidOutcome() string {
 	r := &p.rec
 	if n := r.fields[activity.Success]; n != 0 {
 		if ok, _ := r.truth(n); ok {
@@ -369,18 +436,21 @@ func (p *Pipeline) outcome(kind activity.Kind) string {
 			return o
 		}
 	}
-	if n := r.fields[activity.StatusCode]; n != 0 {
-		if code, ok := r.long(n); ok && code >= 100 {
-			return [...]string{failure, success}[b2i(code < 400)]
-		}
-	}
-	if kind == activity.AuthEvent {
-		return p.authOutcome()
-	}
-	if kind != activity.SystemEvent && kind != activity.Plain && (r.fields[activity.ErrorDetails] != 0 || r.reading.nodes[roleError] != 0) {
-		return failure
-	}
 	return ""
+}
+
+// failed reports whether the record has what only failures have.
+func (p *Pipeline) failed() bool {
+	r := &p.rec
+	if r.fields[activity.ErrorDetails] != 0 || r.fields[activity.FailureReason] != 0 && r.reading.nodes[roleError] != 0 || r.reading.nodes[roleError] != 0 {
+		return true
+	}
+	n := r.reading.nodes[roleFailure]
+	if n == 0 {
+		return false
+	}
+	v := r.tape.Raw(&r.tape.Nodes[n])
+	return string(v) != "0" && string(v) != "200" && !blank(v) && outcomeWord(v) != success
 }
 
 // authOutcome reads the outcome from the event's name: login_failed, LogoutSucceeded.
@@ -389,10 +459,17 @@ func (p *Pipeline) authOutcome() string {
 	if r.fields[activity.FailureReason] != 0 {
 		return failure
 	}
-	for _, x := range [...]role{role(activity.EventType), role(activity.ActivityType), roleEvent, role(activity.Description)} {
+	for _, x := range [...]role{role(activity.EventType), roleAction, role(activity.ActivityType), roleEvent, role(activity.Description)} {
 		v := r.reading.value(x)
 		if v == nil {
 			continue
+		}
+		p.phrase.read(v)
+		if o := p.phrase.outcome(); o != "" {
+			return o
+		}
+		if p.phrase.done() {
+			return success
 		}
 		switch {
 		case containsFold(v, "fail"), containsFold(v, "denied"), containsFold(v, "invalid"), containsFold(v, "reject"):

@@ -133,7 +133,7 @@ func (p *Pipeline) parse() {
 		return
 	}
 	if r.tape.Nodes[0].Type == tape.Object {
-		r.reading.scan(&r.tape, 0, 0)
+		r.reading.scan(&r.tape, 0, inLine, 0)
 	}
 }
 

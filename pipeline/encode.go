@@ -180,6 +180,7 @@ func (p *Pipeline) field(f activity.FieldID, n uint32) (kept bool) {
 		return true
 	}
 	w.push(segment{key: p.constant.paths[f]})
+	w.identity = f == activity.UserID
 	if f.Type() == activity.Keywords {
 		w.out = append(w.out, '[')
 		p.elements(n, p.verdict(f, n))
@@ -188,12 +189,13 @@ func (p *Pipeline) field(f activity.FieldID, n uint32) (kept bool) {
 	} else {
 		kept = p.scalar(n, p.verdict(f, n))
 	}
+	w.identity = false
 	w.pop()
 	return kept
 }
 
 // verdict finds how a field's value is treated: by the field's own name and path, and by the name that the line gives
-// it. Identity is left alone by the detectors, since people are found by it.
+// it. An address is left alone by the detectors, since people are found by it.
 func (p *Pipeline) verdict(f activity.FieldID, n uint32) redact.Verdict {
 	w := &p.vals
 	v := w.fields[f]
@@ -205,6 +207,9 @@ func (p *Pipeline) verdict(f activity.FieldID, n uint32) redact.Verdict {
 		return v
 	case w.rules.HashesIdentity():
 		return redact.Identify
+	}
+	if f == activity.UserID {
+		return redact.None // see writer.identity
 	}
 	return redact.Allow
 }

@@ -69,8 +69,11 @@ type Pipeline struct {
 	now     int64  // of the batch, Unix nanoseconds
 	created []byte // `,"created_at":"…"` of the batch
 
-	rec  draft
-	vals writer
+	conventions []wanted
+
+	rec    draft
+	phrase phrase
+	vals   writer
 }
 
 // draft is the scratch memory of the record under way.
@@ -107,6 +110,8 @@ func New(o Options) (*Pipeline, error) {
 		agent:   activity.NewAgentKey(o.AgentID),
 		chain:   o.Chain,
 		explain: o.Explain,
+
+		conventions: wantedConventions(),
 	}
 	o.Config.Redact.HashKey = "" // a hash of it would allow guesses
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%#v", o.Version, o.Config))
@@ -246,7 +251,7 @@ func ownID(b *Batch, i int) ulid.ULID {
 // givenID returns the line's own id, if it is a ULID.
 func (p *Pipeline) givenID() (ulid.ULID, bool) {
 	r := &p.rec
-	n := r.reading.node(role(activity.ID))
+	n := r.reading.nodes[role(activity.ID)]
 	if n == 0 || r.tape.Nodes[n].Type != tape.String {
 		return ulid.ULID{}, false
 	}

@@ -80,6 +80,7 @@ type writer struct {
 	pathMem   []byte // memory of the hits' paths
 	changes   int    // removals of the record, listed or not
 	cut       bool   // something was shortened at a limit
+	identity  bool   // the value under way names a person: only credentials are secrets in it
 	counts    *Redactions
 	path      []segment
 	matches   []redact.Match
@@ -113,7 +114,7 @@ type cacheEntry struct {
 // begin starts a record, whose document is appended to out.
 func (w *writer) begin(l *lens, t *tape.Tape, out []byte) {
 	w.lens, w.t, w.out = l, t, out
-	w.hits, w.pathMem, w.changes, w.cut = w.hits[:0], w.pathMem[:0], 0, false
+	w.hits, w.pathMem, w.changes, w.cut, w.identity = w.hits[:0], w.pathMem[:0], 0, false, false
 	w.path, w.scratch, w.level, w.flat, w.pathBytes = w.path[:0], w.scratch[:0], 0, -1, 0
 }
 
@@ -142,7 +143,13 @@ func (w *writer) scan(s []byte) (found bool) {
 	if *at == h {
 		return false
 	}
-	if w.matches = w.replacer.Find(w.rules, w.matches[:0], s); len(w.matches) > 0 {
+	w.matches = w.replacer.Find(w.rules, w.matches[:0], s)
+	if w.identity {
+		if w.matches = redact.Credentials(w.matches); len(w.matches) == 0 {
+			return false
+		}
+	}
+	if len(w.matches) > 0 {
 		return true
 	}
 	*at = h

@@ -219,6 +219,11 @@ const (
 	address              // the network
 )
 
+// Credentials returns the matches that are no personal data, in place.
+func Credentials(ms []Match) []Match {
+	return slices.DeleteFunc(ms, func(m Match) bool { return detectors[m.Detector].personal() })
+}
+
 func appendPartial(dst, secret []byte, d Detector) []byte {
 	switch detectors[d].form {
 	case lastFour:

@@ -44,12 +44,18 @@ const (
 	detectorCount
 )
 
-var detectors = [detectorCount]struct {
+// A detectorRow describes a detector.
+type detectorRow struct {
 	name     string
 	optional bool // off unless named
 	always   bool // cannot be chosen
 	form     form
-}{
+}
+
+// personal reports whether what it finds is data about a person, and no credential.
+func (r *detectorRow) personal() bool { return r.form != opaque || r.optional }
+
+var detectors = [detectorCount]detectorRow{
 	SecretName:       {name: "secret_name", always: true},
 	Email:            {name: "email", form: mailbox},
 	PaymentCard:      {name: "payment_card", form: lastFour},

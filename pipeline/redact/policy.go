@@ -207,7 +207,7 @@ func (b *builder) rules(which []int) *Rules {
 	return r
 }
 
-// identity are the names that Config.Identity is about, for kinds that have no such fields.
+// identity are the names that Config.Identity is about, wherever they stand.
 var identity = []string{"user_id", "ip_address"}
 
 // place gives fields, which have been checked, a verdict. What was placed before wins.
