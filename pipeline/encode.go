@@ -200,7 +200,8 @@ func (p *Pipeline) verdict(f activity.FieldID, n uint32) redact.Verdict {
 	w := &p.vals
 	v := w.fields[f]
 	if rd := &p.rec.reading; rd.nodes[f] != n || rd.prio[f] > 0 { // by a name that is not the field's
-		v = w.below(v, redact.None, w.named(&p.rec.tape.Nodes[n], p.rec.tape.Key(&p.rec.tape.Nodes[n])))
+		node := &p.rec.tape.Nodes[n]
+		v = w.below(v, redact.None, w.likely(w.named(node, p.rec.tape.Key(node)), node))
 	}
 	switch {
 	case f != activity.UserID && f != activity.IPAddress || v != redact.None:

@@ -199,7 +199,21 @@ func (w *writer) verdict(v redact.Verdict, n *tape.Node, key []byte) redact.Verd
 	if len(key) > 0 {
 		name = w.named(n, key)
 	}
-	return w.below(v, path, name)
+	return w.below(v, path, w.likely(name, n))
+}
+
+// likely settles a verdict that depends on the value.
+func (w *writer) likely(v redact.Verdict, n *tape.Node) redact.Verdict {
+	switch {
+	case v != redact.Likely:
+		return v
+	case n.Type == tape.String:
+		var text []byte
+		if text, w.scratch = w.t.Text(n, w.scratch); redact.Credential(text) {
+			return redact.Redact
+		}
+	}
+	return redact.None
 }
 
 // drops reports whether a value with that verdict is left out of the document, and notes it.

@@ -11,7 +11,8 @@ const maxKey = 80
 // names decides by the words of a key. A key is secret when its last meaningful word is ("user_password",
 // "resetPasswordToken"), or its last two are ("api-key", "cardNumber"). Words that say where or in what form the secret
 // is ("_prod", "_hash") are skipped from the end; any other last word makes it something about the secret
-// ("token_count", "password_changed_at"), which is no secret.
+// ("token_count", "password_changed_at"), which is no secret. Some words ("key", "auth") name credentials as often as
+// identifiers: there the value decides.
 type names struct {
 	custom  map[string]Verdict // squashed: lower-case letters and digits, no trailing digits
 	endings gate               // how secret names can end
@@ -25,6 +26,7 @@ const (
 	wordPlural // secret after one of the qualifiers only: "tokens" are counted, "refresh_tokens" are kept
 	wordHead   // secret after a matching word only: "key", "number", "code"
 	wordForm   // says which or in what form; the word before decides
+	wordLikely // secret where the value looks like a credential
 )
 
 // wordsByRole is the vocabulary, in lower case.
@@ -33,7 +35,9 @@ var wordsByRole = map[int][]string{
 		"password", "passwords", "passwd", "passwrd", "pwd", "pwds", "passphrase", "passphrases", "passcode", "passcodes",
 		"pswd", "psw", "pw", "userpass", "userpassword", "dbpassword", "rootpassword", "adminpassword", "newpassword",
 		"oldpassword", "loginpassword", "pgpassword", "mysqlpwd", "sshpass", "keypass", "storepass", "keystorepass",
-		"passwort", "kennwort", "contrasena", "senha", "motdepasse", "wachtwoord", "parola", "haslo",
+		"passwort", "kennwort", "contrasena", "contraseña", "senha", "palavrapasse", "motdepasse", "mdp", "wachtwoord",
+		"parola", "haslo", "heslo", "passord", "adgangskode", "losenord", "lösenord", "salasana", "jelszo", "sifre", "şifre",
+		"пароль", "Пароль", "密码", "密碼", "パスワード", "비밀번호",
 		"secret", "secrets", "clientsecret", "appsecret", "sharedsecret", "token", "accesstoken", "refreshtoken",
 		"idtoken", "authtoken", "csrftoken", "xsrftoken", "csrfmiddlewaretoken", "sessiontoken", "bearertoken", "apitoken",
 		"usertoken", "privatetoken", "authenticitytoken", "bearer", "jwt", "csrf", "xsrf", "apikey", "apikeys", "xapikey",
@@ -43,12 +47,17 @@ var wordsByRole = map[int][]string{
 		"credentials", "creds", "pin", "pincode", "cvv", "cvc", "csc", "cvn", "cvvc", "cav", "ssn", "ssns",
 		"socialsecuritynumber", "cardnumber", "cardno", "cardnum", "creditcard", "creditcardnumber", "ccnumber", "ccnum",
 		"ccn", "pan", "otp", "totp", "otpcode", "mfacode", "mnemonic", "seedphrase", "recoveryphrase", "connectionstring",
-		"connstr", "trackdata", "pinblock", "keytab", "htpasswd",
+		"connstr", "trackdata", "pinblock", "keytab", "htpasswd", "passkey", "psk", "sas", "macaroon", "aspxauth",
+		"privkey", "sshkey", "rsakey", "cardcvv", "cardcvc", "cardpin", "securitycode", "verificationcode", "onetimepassword",
+		"socialsecurity", "iban", "accountnumber", "accountno", "bankaccount", "routingnumber", "passportnumber", "passportno",
+		"nationalid", "taxid", "aadhaar", "aadhar", "pesel", "codicefiscale", "personnummer", "steuerid",
 	},
+	wordLikely: {"auth", "sig", "hmac", "license", "licence", "assertion", "samlresponse", "samlrequest", "pat", "clave", "ticket", "tok"},
 	wordPlural: {"tokens", "pins", "pans", "otps"},
 	wordHead: {
 		"key", "keys", "number", "numbers", "num", "no", "nr", "code", "codes", "sid", "string", "phrase", "phrases",
-		"session", "word", "card", "cards", "security", "passe", "seed", "data", "url", "dsn", "signature", "pem",
+		"session", "word", "words", "card", "cards", "security", "passe", "seed", "data", "url", "uri", "dsn", "signature",
+		"pem", "str", "verifier", "answer", "answers", "link", "id",
 	},
 	wordForm: {
 		"value", "values", "val", "plain", "plaintext", "cleartext", "raw", "hash", "hashed", "digest",
@@ -69,17 +78,29 @@ var headPairs = map[string][]string{
 		"pgp", "gpg", "aes", "hmac", "jwt", "license", "service", "subscription", "functions", "function", "app",
 		"application", "client", "consumer", "deploy", "host", "wallet", "session", "server", "signature", "tls", "ssl",
 		"webhook", "write", "bot", "admin", "symmetric", "pre", "recovery", "otp", "totp", "data", "integration", "ingest",
+		"enc", "decrypt", "unseal", "unlock", "activation", "wpa", "wep", "wifi", "sas", "vapid", "fcm", "luks", "merchant",
+		"openai", "anthropic", "gemini", "stripe", "twilio", "sendgrid", "mailgun", "mailchimp", "heroku", "snyk", "datadog",
+		"newrelic", "pagerduty", "cloudflare", "digitalocean", "hubspot", "algolia", "sentry", "supabase", "linear", "notion",
+		"airtable", "shopify", "square", "plaid", "mapbox", "maps", "okta", "fastly", "vercel", "netlify", "pinecone",
+		"cosmos", "cosmosdb", "iam", "aws", "gcp", "azure", "github", "gitlab", "slack",
 	},
 	"keys":     {"api", "access", "secret", "private", "signing", "encryption", "ssh", "recovery", "session"},
-	"number":   {"card", "cc", "pan", "security", "ssn", "pin", "cvv", "credit", "debit"},
+	"number":   {"card", "cc", "pan", "security", "ssn", "pin", "cvv", "credit", "debit", "account", "acct", "bank", "routing", "passport"},
 	"numbers":  {"card", "cc", "security"},
-	"num":      {"card", "cc", "pan", "ssn"},
-	"no":       {"card", "cc", "pan", "ssn"},
-	"nr":       {"card", "cc", "pan", "ssn"},
-	"code":     {"security", "verification", "mfa", "otp", "totp", "sms", "fa", "2fa", "tfa", "recovery", "backup", "auth", "authorization", "pin", "pass", "cvv", "cvc", "access", "confirmation", "passcode", "login", "onetime", "device", "activation"},
+	"num":      {"card", "cc", "pan", "ssn", "account", "acct", "passport"},
+	"no":       {"card", "cc", "pan", "ssn", "account", "acct", "passport"},
+	"nr":       {"card", "cc", "pan", "ssn", "account", "acct", "passport"},
+	"code":     {"security", "verification", "mfa", "otp", "totp", "sms", "fa", "2fa", "tfa", "recovery", "backup", "auth", "authorization", "pin", "pass", "cvv", "cvc", "access", "confirmation", "passcode", "login", "onetime", "device", "activation", "pairing", "unlock", "reset", "enrollment"},
 	"codes":    {"verification", "mfa", "otp", "totp", "recovery", "backup", "fa", "2fa", "scratch"},
 	"sid":      {"connect"},
-	"string":   {"connection", "conn", "password", "secret", "token"},
+	"string":   {"connection", "connect", "conn", "jdbc", "password", "secret", "token"},
+	"str":      {"connection", "conn"},
+	"verifier": {"code"},
+	"answer":   {"security", "secret", "recovery"},
+	"answers":  {"security", "secret", "recovery"},
+	"link":     {"magic", "reset"},
+	"id":       {"national", "tax"},
+	"words":    {"seed", "mnemonic", "recovery"},
 	"phrase":   {"pass", "seed", "recovery", "mnemonic", "backup"},
 	"phrases":  {"pass", "seed", "recovery", "mnemonic"},
 	"session":  {"laravel", "rails", "flask", "gitlab", "ci", "express"},
@@ -90,9 +111,10 @@ var headPairs = map[string][]string{
 	"passe":    {"de"},
 	"seed":     {"wallet", "totp", "otp", "mfa", "hd"},
 	"data":     {"track", "secret", "card"},
-	"dsn":      {"database", "db", "sentry"},
-	"url":      {"database", "db", "redis", "mongo", "mongodb", "postgres", "amqp", "rabbitmq"},
-	"pem":      {"key"},
+	"dsn":      {"database", "db", "sentry", "mysql", "postgres", "pg"},
+	"url":      {"database", "db", "redis", "mongo", "mongodb", "postgres", "amqp", "rabbitmq", "jdbc", "presigned", "signed", "sas", "reset"},
+	"uri":      {"database", "db", "redis", "mongo", "mongodb", "postgres", "amqp", "rabbitmq", "otpauth", "sas"},
+	"pem":      {"key", "private"},
 	// The empty word is none: "pass" alone is a password, "first_pass" is not.
 	"pass": {"", "user", "db", "database", "smtp", "mail", "email", "imap", "admin", "root", "login", "ftp", "sftp", "ssh", "redis",
 		"mysql", "pg", "postgres", "mongo", "proxy", "auth", "http", "basic", "account", "wifi", "key", "store", "keystore",
@@ -115,14 +137,30 @@ var notAfter = []string{
 	"pad", "sep", "unk", "stop", "cancellation", "sync", "elevated", "elevation", "safety",
 }
 
+// plainKeys are the words before "key" that make it an identifier, whatever it looks like.
+var plainKeys = []string{
+	"primary", "foreign", "public", "pub", "cache", "sort", "partition", "idempotency", "routing", "object", "s", "row",
+	"message", "msg", "group", "dedup", "dedupe", "deduplication", "hash", "range", "lookup", "index", "unique", "natural",
+	"surrogate", "join", "issue", "project", "registry", "translation", "resource", "entity", "event", "record", "request",
+	"correlation", "trace", "lock", "queue", "topic", "shard", "bucket", "file", "blob", "image", "asset", "metric", "tag",
+	"feature", "flag", "checkpoint", "etag", "digest", "fingerprint", "field", "column", "property", "attribute", "content",
+	"document", "template", "sequence", "job", "task", "alert", "incident", "path", "name", "kms", "composite",
+}
+
+// compounds are endings of words that were written without a gap: "redispassword", "MYAPIKEY".
+var compounds = []string{
+	"password", "passwd", "passphrase", "secret", "apikey", "secretkey", "accesskey", "privatekey", "accesstoken",
+	"authtoken", "refreshtoken", "apitoken", "credentials",
+}
+
 // vocabulary is the tables above, turned for look-up by word.
 type word struct {
 	role  uint8
 	after map[string]bool
 }
 
-var vocabulary, questions, plurals = func() (v map[string]word, not, quals map[string]bool) {
-	v, not, quals = map[string]word{}, map[string]bool{}, map[string]bool{}
+var vocabulary, questions, plurals, identifiers = func() (v map[string]word, not, quals, ids map[string]bool) {
+	v, not, quals, ids = map[string]word{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for role, ws := range wordsByRole {
 		for _, w := range ws {
 			v[w] = word{role: uint8(role)}
@@ -141,7 +179,10 @@ var vocabulary, questions, plurals = func() (v map[string]word, not, quals map[s
 	for _, w := range qualifiers {
 		quals[w] = true
 	}
-	return v, not, quals
+	for _, w := range plainKeys {
+		ids[w] = true
+	}
+	return v, not, quals, ids
 }()
 
 func (n *names) builtin() {
@@ -200,7 +241,7 @@ func endingOf(key []byte) (e ending, ok bool) {
 func (g *gate) passes(key []byte, custom bool) bool {
 	e, ok := endingOf(key)
 	if !ok {
-		return custom || len(key) > 2 && lower(key[len(key)-2]) == 'v' // "_v2"
+		return custom || len(key) > 2 && (lower(key[len(key)-2]) == 'v' || key[len(key)-2] >= 0x80) // "_v2", "contraseña"
 	}
 	return g[e.pair]&(1<<e.third) != 0
 }
@@ -252,8 +293,8 @@ func (n *names) verdict(key []byte) (v Verdict) {
 			return v
 		}
 	}
-	if secretKey(key) {
-		return Redact
+	if b := byWords(key); b != None && (v == None || b == Redact) {
+		return b
 	}
 	return v
 }
@@ -320,33 +361,71 @@ func (b *wordBuffer) firstWord(key []byte) []byte {
 	return b[:n]
 }
 
-// secretKey decides by the vocabulary, from the last word on.
-func secretKey(key []byte) bool {
+// byWords decides by the vocabulary, from the last word on: Redact, Likely or None.
+func byWords(key []byte) Verdict {
 	var b, before wordBuffer
 	for len(key) > 0 {
 		w, rest := b.lastWord(key)
-		if len(w) == 0 {
-			return false
-		}
 		e, ok := vocabulary[string(w)]
-		if !ok {
-			return false
-		}
-		switch e.role {
-		case wordForm:
+		switch {
+		case len(w) == 0:
+			return None
+		case !ok:
+			return compound(w, rest)
+		case e.role == wordForm:
 			key = rest
 			continue
-		case wordSecret:
-			return !questioned(rest)
-		case wordPlural:
+		case e.role == wordPlural:
 			prev, _ := before.lastWord(rest)
-			return plurals[string(prev)]
-		default:
-			prev, _ := before.lastWord(rest)
-			return e.after[string(prev)] && !questioned(rest)
+			return secretIf(plurals[string(prev)])
+		case questioned(rest):
+			return None
+		case e.role == wordSecret:
+			return Redact
+		case e.role == wordLikely:
+			return Likely
+		}
+		prev, _ := before.lastWord(rest)
+		if e.after[string(prev)] {
+			return Redact
+		}
+		return likelyHead(w, prev)
+	}
+	return None
+}
+
+func secretIf(secret bool) Verdict {
+	if secret {
+		return Redact
+	}
+	return None
+}
+
+// compound decides on a word that is none of the vocabulary's.
+func compound(w, rest []byte) Verdict {
+	for _, c := range compounds {
+		if n := len(w) - len(c); n > 0 && string(w[n:]) == c {
+			return secretIf(!questions[string(w[:n])] && !questioned(rest))
 		}
 	}
-	return false
+	return None
+}
+
+// likelyHead decides on a wordHead after a word that does not make it secret.
+func likelyHead(w, before []byte) Verdict {
+	switch string(w) {
+	case "key", "keys":
+		if !identifiers[string(before)] {
+			return Likely
+		}
+	case "code": // of OAuth; others say what happened
+		if len(before) == 0 {
+			return Likely
+		}
+	case "signature":
+		return Likely
+	}
+	return None
 }
 
 // questioned reports whether the word before the secret, or the first of all, makes the name ask, count or limit.

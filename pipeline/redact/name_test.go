@@ -26,6 +26,9 @@ func TestSecretNamesInEverySpelling(t *testing.T) {
 		"social_security_number", "card_number", "cardNumber", "CardNumber", "cardnumber", "credit_card_number", "pan", "otp",
 		"otp_code", "mfa_code", "mfaCode", "verification_code", "2fa_code", "recovery_codes", "jwt", "bearer_token",
 		"passcode", "account_key", "AccountKey", "SharedAccessKey", "connection_string", "connectionString", "seed_phrase",
+		"contraseña", "passwordDB2", "redispassword", "MYAPIKEY", "dbSecret", "jwtsecret", "mot_de_passe", "psk", "sas_uri",
+		"пароль", "DB_Password_Prod", "code_verifier", "security_answer", "account_number", "routingNumber", "iban", "national_id",
+		"passport_no", "aadhaar", "stripeKey", "HEROKU_KEY", "connect_string", "magic-link", "seed_words", "private_key_pem",
 		"mnemonic", "ssh_private_key", "authKey", "storePass", "password_prod", "stripe_secret_live", "reset_password_token",
 	} {
 		if !r.SecretName([]byte(name)) {
@@ -52,6 +55,8 @@ func TestLookAlikeNamesAreNotSecret(t *testing.T) {
 		"username", "value", "hash", "salt", "test", "live", "level", "email_verified", "api", "api_version", "apiKeyId",
 		"api_key_id", "access_key_id", "client_id", "company", "japan", "span", "span_id", "option", "happening", "shopping",
 		"mapping", "pinterest", "opinion", "company_pan_id", "state", "url", "database", "connection", "string", "bearing",
+		"haspassword", "nosecret", "isapikey", "compassed", "pagetoken", "error_code", "promo_code", "issue_key", "object_key",
+		"review_id", "accountId", "bank", "license_type", "auth_time", "path", "tax", "words", "answer", "permalink", "étude",
 		"", "_", "v", "v2", "1", "é", "\xff", "reset_password", "data", "gpio_pin",
 	} {
 		if name == "reset_password" {

@@ -19,7 +19,7 @@ func (s *scan) pair(i int) int {
 	if text[i] == ':' && hasAt(text, i, "://") {
 		return s.url(i)
 	}
-	if !s.worthIt(i) {
+	if !s.worthIt(i) || qualified(text, i) {
 		return 0
 	}
 	k, ok := s.keyBefore(i)
@@ -31,6 +31,8 @@ func (s *scan) pair(i int) int {
 		return s.value(i, k, s.pairDetector(k))
 	case v == Allow:
 		return s.allowed(i, k)
+	case v == Likely && s.likely(i, k):
+		return s.value(i, k, s.pairDetector(k))
 	}
 	if !k.quoted {
 		if wide, ok := s.widened(k); ok && s.r.names.verdict(s.name(wide)).Secret() {
@@ -44,6 +46,34 @@ func (s *scan) pair(i int) int {
 		return s.sibling(i, k)
 	}
 	return 0
+}
+
+// likely reports whether the value assigned by the sign at i looks like a credential.
+func (s *scan) likely(i int, k key) bool {
+	start, quote, depth := s.valueStart(i, k)
+	near := s.text[:min(len(s.text), start+maxCredential+1)]
+	if start >= len(near) {
+		return false
+	}
+	end := 0
+	if quote != 0 {
+		end = quotedEnd(near, start, quote, depth)
+	} else {
+		end = bareEnd(near, start, k)
+	}
+	return Credential(near[start:end])
+}
+
+// qualified reports whether the colon at i is in the middle of a name of C++, Rust or Ruby: token::verify.
+func qualified(text []byte, i int) bool {
+	if !hasAt(text, i, "::") {
+		return false
+	}
+	end := i + 2
+	for end < len(text) && end < i+maxKey && (is(text[end], isAlpha) || text[end] == '_') {
+		end++
+	}
+	return end > i+2 && !continued(text, end)
 }
 
 func (s *scan) pairDetector(k key) Detector {
@@ -75,6 +105,9 @@ func (s *scan) worthIt(i int) bool {
 // keyBefore finds the key that ends before the sign at i. Most keys fail at their last two letters.
 func (s *scan) keyBefore(i int) (k key, ok bool) {
 	text := s.text
+	if text[i] == '=' && i > 0 {
+		i -= operator(text[:i])
+	}
 	end := back(text, i, max(0, i-4), isSpace)
 	k.end = end
 	for k.end > 0 && i-k.end < 64 && closesKey(text[k.end-1]) {
@@ -105,6 +138,21 @@ func (s *scan) keyBefore(i int) (k key, ok bool) {
 		}
 	}
 	return k, true
+}
+
+// operator returns the length of what makes the equals sign after text another sign of assignment or comparison: "?=",
+// "+=", ".=", "!==".
+func operator(text []byte) int {
+	n := len(text)
+	switch text[n-1] {
+	case '!', '?', '+', '|':
+		return 1
+	case '.':
+		if n > 1 && is(text[n-2], isSpace) {
+			return 1
+		}
+	}
+	return 0
 }
 
 func closesKey(c byte) bool {
@@ -147,12 +195,15 @@ func (s *scan) value(i int, k key, d Detector) int {
 func (s *scan) valueStart(i int, k key) (start int, quote byte, depth int) {
 	text := s.text
 	start = i + 1
-	if start < len(text) && (text[start] == '=' || text[start] == '>') {
-		start++
+	for start < len(text) && start < i+4 && (text[start] == '=' || text[start] == '>' || text[start] == ':') {
+		start++ // "=>", ":=", "::=", "==="
 	}
-	for n := 0; start < len(text) && n < 32 && is(text[start], isSpace); n++ {
+	for n := 0; start < len(text) && n < 32 && (is(text[start], isSpace) || hasAt(text, start, `\t`)); n++ {
 		if !k.quoted && text[start] == '\n' {
 			return len(text), 0, 0
+		}
+		if text[start] == '\\' {
+			start++
 		}
 		start++
 	}

@@ -14,6 +14,7 @@ const (
 	Allow                   // left alone, whatever the detectors find
 	Listed                  // named by Config.Only: passes on to the detectors
 	Unlisted                // not named by Config.Only, although it has entries
+	Likely                  // a secret by the built-in names if the value looks like a credential: ask Credential
 	Redact                  // a secret by the built-in names
 	Field                   // a secret by Config.Fields
 	Identify                // user_id or ip_address, to be made a pseudonym of
