@@ -25,7 +25,7 @@ const (
 // version is of the format. The frame and the beginning of a header never change, so that any version can tell another.
 const version = 2
 
-// Format 2 added the size and the marks of a stream.
+// Format 2 added the size, the marks and the beginning of watching of a stream.
 
 // errMalformed says that a checksum was right and the entry makes no sense. It is treated as damage.
 var errMalformed = errors.New("malformed entry")
@@ -73,6 +73,7 @@ const (
 	streamFresh  = 1 // offset and tail are set, whatever was known before
 	streamSized  = 2 // the size of the content follows
 	streamMarked = 4 // marks follow
+	streamSince  = 8 // since when files like it are watched follows
 )
 
 func appendStream(buf []byte, s *stream, flags byte) []byte {
@@ -81,6 +82,9 @@ func appendStream(buf []byte, s *stream, flags byte) []byte {
 	}
 	if s.Marks != (Marks{}) {
 		flags |= streamMarked
+	}
+	if !s.Since.IsZero() {
+		flags |= streamSince
 	}
 	buf, at := frame.Open(buf, entryStream)
 	buf = append(buf, flags)
@@ -102,6 +106,9 @@ func appendStream(buf []byte, s *stream, flags byte) []byte {
 		buf = binary.AppendUvarint(buf, uint64(s.Size))
 	}
 	buf = appendMarks(buf, s)
+	if !s.Since.IsZero() {
+		buf = appendTime(buf, s.Since)
+	}
 	frame.Close(buf, at)
 	return buf
 }
@@ -142,17 +149,24 @@ func decodeStream(body []byte) (s Stream, base int64, fresh bool, err error) {
 	if flags&streamSized != 0 {
 		s.Size = int64(d.uvarint())
 	}
-	if flags&streamMarked == 0 {
-		return s, base, fresh, d.end()
+	if flags&streamMarked != 0 {
+		d.marks(&s)
 	}
+	if flags&streamSince != 0 {
+		s.Since = d.time()
+	}
+	return s, base, fresh, d.end()
+}
+
+func (d *dec) marks(s *Stream) {
 	n := d.count()
 	if n > len(s.Marks) {
-		return s, base, fresh, errMalformed
+		d.fail()
+		return
 	}
 	for i := range n {
 		s.Marks[i] = Mark{Offset: s.Offset - d.varint(), Sum: d.uint64(), Len: d.varint()}
 	}
-	return s, base, fresh, d.end()
 }
 
 func appendForget(buf []byte, id activity.StreamID) []byte {

@@ -182,7 +182,7 @@ func TestStreamsFollowTheIntents(t *testing.T) {
 	l := mustOpen(t, dir, Options{})
 	want := Stream{
 		ID: id(1), Dir: "/var/log/app", Stem: "app.log", Begin: [16]byte{9}, Ordinal: 3, Path: "/var/log/app/app.log", Device: 7, Inode: 1 << 60,
-		SeenAt: start, Offset: 1000, TailSum: 5, TailLen: 6,
+		SeenAt: start, Since: start.Add(-time.Hour), Offset: 1000, TailSum: 5, TailLen: 6,
 	}
 	if err := l.PutStream(want); err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ type Stream struct {
 	Device  uint64   // and as which
 	Inode   uint64
 	SeenAt  time.Time // when its file was last seen on disk
+	Since   time.Time // when files of its Dir and Stem were first watched
 	Size    int64     // of the content of its file, if that is an archive that was read to its end; else 0
 
 	Offset   int64  // every byte before it is in an intent

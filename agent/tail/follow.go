@@ -421,6 +421,31 @@ func (t *Tailer) endRange() {
 	tail := min(pipeline.TailSize, len(b))
 	r.Sum, r.TailSum = xxhash.Sum64(b[:len(b)-tail]), xxhash.Sum64(b[len(b)-tail:])
 	t.sealed = true
+	if s := t.streams[r.Stream.ID]; s != nil && (r.Start == 0 || len(b) >= markedRange) {
+		t.markWithin(s, r.Start, b)
+	}
+}
+
+// markedRange is how long a range is that gets marks of its own. The ends of shorter ones do, except in what was read first
+// of a stream.
+const markedRange = 16 << 10
+
+// markWithin marks ends of lines in b, which has just been read of s from start on: before the last one, and some four
+// times as far back each. (A copy may have been made of what was read at once.)
+func (t *Tailer) markWithin(s *stream, start int64, b []byte) {
+	found := false
+	for at, back := len(b), 1; back < len(b); back = 4 * (len(b) - at) {
+		at = bytes.LastIndexByte(b[:len(b)-back], '\n') + 1
+		if at == 0 {
+			break
+		}
+		n := min(pipeline.TailSize, at)
+		s.Marks.Add(ledger.Mark{Offset: start + int64(at), Sum: xxhash.Sum64(b[at-n : at]), Len: int64(n)})
+		found = true
+	}
+	if found && s.file != nil {
+		t.note(s.file, t.put(s))
+	}
 }
 
 // anchor notes where a stream begins that is not read from its beginning: by a range without a record, which the ledger
@@ -480,6 +505,9 @@ func (t *Tailer) replaced(f *file) (more bool, err error) {
 		t.warnedTruncate = true
 		t.o.Logger.Warn("a log file was truncated; copytruncate can lose lines that are written between the copy and the "+
 			"truncation (let the rotation rename the file instead)", zap.String("path", f.path))
+	}
+	if t.cur != nil {
+		t.endRange()
 	}
 	f.stream, f.long, f.final, f.ended = nil, nil, false, false
 	old.file, old.lostAt, old.Device, old.Inode = nil, t.o.Now(), 0, 0

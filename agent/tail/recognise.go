@@ -1,8 +1,10 @@
 package tail
 
 import (
+	"errors"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/truledgr/activity-agent/agent/ledger"
 	"github.com/truledgr/activity-agent/pipeline"
@@ -107,7 +109,7 @@ func (t *Tailer) join(f *file, s *stream) error {
 
 // newStream makes a stream for f, with an ordinal of its own among those that begin alike.
 func (t *Tailer) newStream(f *file, begin [16]byte) *stream {
-	s := &stream{Stream: ledger.Stream{Dir: f.fam.dir, Stem: f.fam.stem, Begin: begin}}
+	s := &stream{Stream: ledger.Stream{Dir: f.fam.dir, Stem: f.fam.stem, Begin: begin, Since: t.watchedSince(f.fam)}}
 	for s.ID = streamID(f.fam, begin, 0); t.streams[s.ID] != nil; s.ID = streamID(f.fam, begin, s.Ordinal) {
 		s.Ordinal++
 	}
@@ -218,7 +220,7 @@ func (t *Tailer) share(f *file, s *stream) error {
 	g.stream, g.copyOf, g.alike = nil, s, g.size
 	err := t.join(f, s)
 	t.enqueue(f)
-	return err
+	return errors.Join(err, t.mark(g, s))
 }
 
 // recheck sees to it that a file that was truncated since it was last read does not keep its stream from f, which may be
@@ -314,42 +316,55 @@ func (t *Tailer) compare(f *file) error {
 
 // continueFromCopy looks for the rest of a stream, whose file was truncated, in the copies of it.
 func (t *Tailer) continueFromCopy(s *stream) {
+	var best *file // the longest: all of them were made of the same content
 	for _, f := range t.files {
-		if f.copyOf != s {
+		switch {
+		case f.copyOf != s:
 			continue
-		}
-		if f.packed {
+		case f.packed:
 			f.copyOf = nil // it is found again as any other archive
 			t.enqueue(f)
 			continue
-		}
-		if t.openFile(f) != nil || s.file != nil {
+		case s.file != nil, best != nil && best.size >= f.size, t.openFile(f) != nil:
 			continue
 		}
 		if ok, err := t.continues(f, s); err == nil && ok {
-			t.note(f, t.join(f, s))
-			t.enqueue(f)
+			best = f
 		}
+	}
+	if best != nil {
+		t.note(best, t.join(best, s))
+		t.enqueue(best)
 	}
 }
 
+// timeSlack is how far the time of a file may lie behind our clock's: systems take it from a clock that moves every few
+// milliseconds, and old file systems keep whole seconds.
+const timeSlack = time.Second
+
 // writtenUnseen reports whether a rotated file that the globs do not name was written since its family is watched: the
-// rotation was faster than the scan.
+// rotation was faster than the scan, or happened while the agent was down.
 func (t *Tailer) writtenUnseen(f *file) bool {
-	if handMade(f.path) {
-		return false
-	}
+	return !handMade(f.path) && f.mtime.After(t.watchedSince(f.fam).Add(-timeSlack))
+}
+
+// watchedSince is when files of a family were first watched, as far as its streams know.
+func (t *Tailer) watchedSince(fam family) time.Time {
 	since := t.started
 	for _, s := range t.streams {
-		if s.Dir == f.fam.dir && s.Stem == f.fam.stem && !s.LastRead.IsZero() && s.LastRead.Before(since) {
-			since = s.LastRead
+		if s.Dir == fam.dir && s.Stem == fam.stem && !s.Since.IsZero() && s.Since.Before(since) {
+			since = s.Since
 		}
 	}
-	return f.mtime.After(since)
+	return since
 }
 
 // mark notes what s has before the end of f, a copy of its beginning, so that f is known again when the file of s is gone.
 func (t *Tailer) mark(f *file, s *stream) error {
+	if f.packed || t.openFile(f) != nil {
+		return nil
+	}
+	defer t.spareFile(f)
 	n := min(pipeline.TailSize, f.size)
 	sum, err := sumOf(f.fd, f.size-n, f.size, t.scratch)
 	if err != nil {
