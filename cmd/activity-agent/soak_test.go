@@ -86,7 +86,7 @@ func newSoak(t *testing.T, store, exe string, seed uint64) *soak {
 	} else {
 		s.site = newSite(t, store, "")
 	}
-	s.exe, s.budget = exe, "6MiB"
+	s.exe, s.budget, s.drain = exe, "6MiB", "3s"
 	for i := range soakWriters {
 		s.writers = append(s.writers, &soakWriter{
 			s: s, r: s.random(uint64(i)), path: filepath.Join(s.dir, "logs", fmt.Sprintf("app-%c.log", 'a'+i)), first: i, dated: i%2 == 0,
@@ -186,7 +186,7 @@ func (s *soak) target(n int) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	config := strings.Replace(string(text), "agent: {", "agent: {drain_timeout: 3s, ", 1)
+	config := string(text)
 	if s.cluster != nil {
 		all := `"` + strings.Join(s.proxy.urls, `", "`) + `"`
 		config = strings.Replace(config, fmt.Sprintf("addresses: [%q]", s.node.URL()), "request_timeout: 5s, addresses: ["+all+"]", 1)
