@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"strconv"
@@ -430,7 +429,7 @@ func (p *Pipeline) changedFields() {
 				w.out = append(w.out, ',')
 			}
 			wrote = true
-			if key := r.tape.Key(n); n.Flags&tape.KeyEscaped != 0 || len(key) >= minScanName || bytes.IndexByte(key, '@') >= 0 {
+			if key := r.tape.Key(n); n.Flags&tape.KeyEscaped != 0 || mayHide(key) {
 				w.text(key, v)
 			} else {
 				w.out = append(append(append(w.out, '"'), key...), '"')

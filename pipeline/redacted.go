@@ -23,7 +23,8 @@ const (
 	cacheSize   = 1024
 	cleanSize   = 2048
 	minScan     = 5  // bytes of the shortest text with a secret in it: pin=1
-	minScanName = 13 // shorter names are scanned only if they have an "@"
+	minScanName = 13 // shorter names are scanned only if they have an "@", or begin as numbers do
+	minScanNumb = 7  // bytes of the shortest of those: an address of a network
 	minScanNum  = 13 // digits of the shortest payment card
 )
 
@@ -335,7 +336,7 @@ func (w *writer) member(j uint32, v redact.Verdict, pair uint32, masked *int) (k
 // simple writes a member if it is of the ordinary sort, with nothing to decide and nothing to remove: a short name, and
 // a scalar in which the detectors find nothing. Else it writes nothing and returns false.
 func (w *writer) simple(n *tape.Node, key []byte, v redact.Verdict) bool {
-	if v != redact.None || n.Flags&(tape.KeyEscaped|tape.Escaped|tape.Lone) != 0 || len(key) >= minScanName || w.pathBytes > maxKeyPath-shortestCut || w.rules.HasPaths() {
+	if v != redact.None || n.Flags&(tape.KeyEscaped|tape.Escaped|tape.Lone) != 0 || len(key) >= minScanNumb && mayHide(key) || w.pathBytes > maxKeyPath-shortestCut || w.rules.HasPaths() {
 		return false
 	}
 	raw := w.t.Raw(n)
@@ -377,10 +378,8 @@ func (w *writer) name(n *tape.Node, key []byte, masked *int) (kept bool) {
 }
 
 func (w *writer) nameText(n *tape.Node, key []byte, masked *int) (kept bool) {
-	if len(key) >= minScanName || bytes.IndexByte(key, '@') >= 0 {
-		if w.scan(key) {
-			return w.maskName(key, masked)
-		}
+	if mayHide(key) && w.scan(key) {
+		return w.maskName(key, masked)
 	}
 	if room := maxKeyPath - (w.pathBytes - len(key)); w.flat >= 0 && len(key) > room {
 		key = cutText(key, room)
@@ -392,6 +391,11 @@ func (w *writer) nameText(n *tape.Node, key []byte, masked *int) (kept bool) {
 	}
 	w.withoutNUL(key)
 	return true
+}
+
+// mayHide reports whether there can be a secret in a name.
+func mayHide(name []byte) bool {
+	return len(name) >= minScanName || len(name) >= minScanNumb && name[0] <= '9' || bytes.IndexByte(name, '@') >= 0
 }
 
 // withoutNUL writes text with NULs as the six characters of their escape: Elasticsearch's flattened fields take none.

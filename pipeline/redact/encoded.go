@@ -80,15 +80,15 @@ func unhex(c byte) byte {
 
 // escape decodes the \u escapes of a text, once, if one of them hides an ASCII sign.
 func (s *scan) escape(i int) int {
-	if s.escapeDone || !asciiEscape(s.text, i) {
+	if s.escapeDone || asciiEscape(s.text, i) == 0 {
 		return 0
 	}
 	s.escapeDone = true
 	var v view
 	for k := 0; k < len(s.text); {
-		if asciiEscape(s.text, k) {
-			v.add(unhex(s.text[k+4])<<4|unhex(s.text[k+5]), k)
-			k += 6
+		if n := asciiEscape(s.text, k); n > 0 {
+			v.add(unhex(s.text[k+n-2])<<4|unhex(s.text[k+n-1]), k)
+			k += n
 			continue
 		}
 		v.add(s.text[k], k)
@@ -98,8 +98,19 @@ func (s *scan) escape(i int) int {
 	return 0
 }
 
-func asciiEscape(text []byte, i int) bool {
-	return hasAt(text, i, `\u00`) && i+5 < len(text) && text[i+4] >= '2' && text[i+4] <= '7' && is(text[i+5], isHex)
+// maxSlashes are as many backslashes as four encodings inside each other make of one.
+const maxSlashes = 15
+
+// asciiEscape returns the length of an escape like \u0040 at i, whose backslash may have been escaped itself, or 0.
+func asciiEscape(text []byte, i int) int {
+	k := i
+	for k < len(text) && k < i+maxSlashes && text[k] == '\\' {
+		k++
+	}
+	if k > i && hasAt(text, k, "u00") && k+4 < len(text) && text[k+3] >= '2' && text[k+3] <= '7' && is(text[k+4], isHex) {
+		return k + 5 - i
+	}
+	return 0
 }
 
 // entity decodes the character references of HTML and XML in a text, once.

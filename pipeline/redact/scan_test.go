@@ -127,6 +127,9 @@ var encodings = []struct {
 		}
 		return b.String()
 	}},
+	{"unicode escapes in JSON in a text", func(s string) string {
+		return "got {" + strings.NewReplacer("@", `\\u0040`, "-", `\\u002D`, " ", `\\u0020`).Replace(s) + "}"
+	}},
 	{"cut off in JSON", func(s string) string { return `{"n":1,"msg":` + strings.TrimSuffix(quoted(s), `"`) }},
 }
 
