@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/elastic/elastic-transport-go/v8/elastictransport"
@@ -136,8 +137,32 @@ func (c *client) failed(ctx context.Context, op string, err error) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return fmt.Errorf("%s: no answer from Elasticsearch within %v: %w", op, c.timeout, context.DeadlineExceeded)
 	}
+	if !ofTheWay(err) {
+		err = errNoHTTP
+	}
 	return fmt.Errorf("%s: cannot reach Elasticsearch: %w", op, err)
 }
+
+// errNoHTTP stands for what net/http says of an answer that it cannot read, which quotes the answer.
+var errNoHTTP = errors.New("what answers does not speak HTTP, or breaks off; check store.elasticsearch.addresses and what stands in between")
+
+// ofTheWay reports whether an error is about the connection, so that its text holds nothing of an answer.
+func ofTheWay(err error) bool {
+	for _, known := range []error{io.EOF, io.ErrUnexpectedEOF, context.Canceled, errLong, http.ErrSchemeMismatch} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	var (
+		network     net.Error
+		errno       syscall.Errno
+		certificate *tls.CertificateVerificationError
+		ours        *secretError
+	)
+	return errors.As(err, &network) || errors.As(err, &errno) || errors.As(err, &certificate) || errors.As(err, &ours)
+}
+
+var errLong = errors.New("the answer is too long")
 
 // readAnswer reads all of r into the memory of dst.
 func readAnswer(dst []byte, r io.Reader) ([]byte, error) {
@@ -150,7 +175,7 @@ func readAnswer(dst []byte, r io.Reader) ([]byte, error) {
 		n, err := r.Read(dst[len(dst):cap(dst)])
 		dst = dst[:len(dst)+n]
 		if len(dst) > maxAnswer {
-			return dst, errors.New("the answer is too long")
+			return dst, errLong
 		}
 		if errors.Is(err, io.EOF) {
 			return dst, nil

@@ -3,7 +3,6 @@ package elasticsearch
 import (
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"strings"
@@ -81,15 +80,28 @@ func (s *secret) value() (string, error) {
 		if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
 			err = pe.Err
 		}
-		return "", fmt.Errorf("read the secret file %s: %w: check that it is mounted and that the agent may read it", s.path, err)
+		return "", &secretError{s.path, err, "check that it is mounted and that the agent may read it"}
 	}
 	text := strings.TrimRight(string(data), "\r\n")
 	if text == "" || strings.ContainsAny(text, "\r\n") {
-		return "", fmt.Errorf("read the secret file %s: it must hold one line", s.path)
+		return "", &secretError{s.path, errors.New("there is not one line in it"), "write the secret into it, and nothing else"}
 	}
 	s.text, s.size, s.mtime = text, info.Size(), info.ModTime()
 	return s.text, nil
 }
+
+// A secretError says why a secret file cannot be used.
+type secretError struct {
+	path   string
+	err    error
+	advice string
+}
+
+func (e *secretError) Error() string {
+	return "read the secret file " + e.path + ": " + e.err.Error() + ": " + e.advice
+}
+
+func (e *secretError) Unwrap() error { return e.err }
 
 func (s *secret) forget() {
 	s.mu.Lock()

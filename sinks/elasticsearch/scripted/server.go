@@ -291,6 +291,18 @@ func Answer(status int, body string) Fault {
 	}
 }
 
+// Raw sends bytes that may be no HTTP in place of an answer, and stores nothing.
+func Raw(answer string) Fault {
+	return func(w http.ResponseWriter, _ *http.Request, _ func() []byte) {
+		c, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		_, _ = io.WriteString(c, answer)
+		_ = c.Close()
+	}
+}
+
 // Limit refuses a request of more bytes than n as a proxy does.
 func Limit(n int64) Fault {
 	return func(w http.ResponseWriter, r *http.Request, store func() []byte) {
