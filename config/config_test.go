@@ -189,6 +189,18 @@ func TestSecretsAreNotInErrors(t *testing.T) {
 	}
 }
 
+func TestPasswordsInAddressesAreNotInErrors(t *testing.T) {
+	t.Parallel()
+	const address = "https://elastic:swordfish@es:9200"
+	for _, key := range []string{"store.elasticsearch.addresses", "store.elasticsearch.addresses[]", "store.elasticsearch.cloud_id", "store.elasticsearch.request_timeout", "store", "admin.listen", "agent.memory_budget"} {
+		for _, value := range []string{address, "[" + address + "]", "{a: " + address + "}"} {
+			if _, err := Parse("x", nest(key, value), nil); err == nil || strings.Contains(err.Error(), "swordfish") {
+				t.Errorf("%s: %s: got %v, want an error without the password", key, value, err)
+			}
+		}
+	}
+}
+
 // nest writes a file with one value at a key of the table of rules.
 func nest(key, value string) []byte {
 	var b strings.Builder

@@ -344,9 +344,10 @@ func (d *decoder) mistyped(n *yaml.Node, at place, want, advice string, expanded
 	d.fail(n, at, "expected "+want+", found "+found, advice)
 }
 
-// showable tells whether an error may show the text of a value: it is short and neither secret nor taken from elsewhere.
+// showable tells whether an error may show the text of a value: it is short, neither secret nor taken from elsewhere, and
+// no address with a password.
 func showable(n *yaml.Node, at place) bool {
-	return !at.secret && len(n.Value) <= 60 && !strings.Contains(n.Value, "$")
+	return !at.secret && len(n.Value) <= 60 && !strings.ContainsAny(n.Value, "$@")
 }
 
 // asWritten returns the text of a value before its expansion. The fallback of ${VAR:-fallback} is left out.
