@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.uber.org/zap"
 )
 
 // Health is the answer of /healthz, which the health command reads.
@@ -40,6 +41,7 @@ func ListenAdmin(c Admin, a *Agent, version string) (*AdminServer, error) {
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          zap.NewStdLog(a.log),
 	}
 	return &AdminServer{srv: s, listener: l}, nil
 }

@@ -193,6 +193,10 @@ func (a *Agent) convert(p *parcel, raw *pipeline.Raw, number uint64) {
 	defer a.watchdog.enter("converting a batch")()
 	pipe := a.pipeline()
 	pipe.Process(raw, number, a.clock.batchTime(), &p.batch)
+	if at := p.batch.PanicAt; at != "" {
+		a.log.Error("a bug in the agent: it cannot convert some records, which become dead letters; please report the place",
+			zap.Int("records", p.batch.Panics), zap.String("place", at))
+	}
 	p.intent, p.fingerprint = nil, pipe.Fingerprint()
 }
 

@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -116,16 +117,17 @@ func (c *collector) files(ch chan<- prometheus.Metric, gauge func(d *prometheus.
 	slices.SortStableFunc(files, func(a, b tail.FileStat) int { return cmp.Compare(b.Lag, a.Lag) })
 	seen := make(map[string]bool, maxFiles)
 	for _, f := range files {
-		if seen[f.Path] { // a rotated file and its successor, for a moment
+		path := strings.ToValidUTF8(f.Path, "\uFFFD") // a label that is not UTF-8 would be a panic
+		if seen[path] {                               // a rotated file and its successor, for a moment
 			continue
 		}
 		if len(seen) == maxFiles {
 			return
 		}
-		seen[f.Path] = true
-		gauge(descLag, unread(&f), f.Path)
-		gauge(descUnacked, unacked(&f), f.Path)
-		ch <- prometheus.MustNewConstMetric(descLagTime, prometheus.GaugeValue, f.Age.Seconds(), f.Path)
+		seen[path] = true
+		gauge(descLag, unread(&f), path)
+		gauge(descUnacked, unacked(&f), path)
+		ch <- prometheus.MustNewConstMetric(descLagTime, prometheus.GaugeValue, f.Age.Seconds(), path)
 	}
 }
 

@@ -74,3 +74,23 @@ func TestManyFilesHaveFewMetrics(t *testing.T) {
 	cancel()
 	done.Wait()
 }
+
+// TestAFileNameThatIsNoText: file systems take any bytes, metrics do not.
+func TestAFileNameThatIsNoText(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 1, func(int, *pipeline.Batch, []sinks.Result) (bool, error) { return false, nil })
+	if err := os.WriteFile(filepath.Join(f.dir, "a\xff.log"), []byte("{\"msg\":\"m\"}\n"), 0o644); err != nil {
+		t.Logf("not tried: this file system refuses such names: %v", err)
+	}
+	if err := f.agent.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	adminHandler(f.agent, "test").ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if w.Code != http.StatusOK {
+		t.Errorf("status %d: %s", w.Code, w.Body)
+	}
+	if err := f.agent.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -134,9 +134,11 @@ type Batch struct {
 	Ranges  []Range
 	Pieces  []Piece
 	Records []Record
-	// Redactions counts what was removed, by redact.Detector; Panics the records set aside for a bug.
+	// Redactions counts what was removed, by redact.Detector; Panics the records set aside for a bug, the first of which
+	// came from PanicAt: functions and lines of the source, nothing of a record.
 	Redactions Redactions
 	Panics     int
+	PanicAt    string
 	agent      activity.AgentKey
 	chain      activity.ChainID
 	buf        []byte
@@ -160,7 +162,7 @@ func (b *Batch) Reset() {
 	clear(b.Ranges) // drop pointers to streams
 	b.Number, b.Time = 0, time.Time{}
 	b.Ranges, b.Pieces, b.Records, b.buf = b.Ranges[:0], b.Pieces[:0], b.Records[:0], b.buf[:0]
-	b.Redactions, b.Panics = Redactions{}, 0
+	b.Redactions, b.Panics, b.PanicAt = Redactions{}, 0, ""
 }
 
 // Position returns the offset in the stream of record i's first byte, and the length of its content: all its pieces,

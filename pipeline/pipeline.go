@@ -4,6 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"path"
+	"runtime"
+	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -170,15 +173,31 @@ func (p *Pipeline) Process(raw *Raw, number uint64, at time.Time, b *Batch) {
 }
 
 // convertSafely turns a panic, which is a bug of ours, into a dead letter, so that one line cannot stop the others. The
-// panic's value is not shown: it may quote the line.
+// panic's value is not shown: it may quote the line. Nor are arguments: the trace is names and lines of the source.
 func (p *Pipeline) convertSafely(raw *Raw, b *Batch, i int) {
 	defer func() {
 		if recover() != nil {
 			b.Records[i].Fate, b.Records[i].Reason = DeadLetter, ReasonPanic
-			b.Panics++
+			if b.Panics++; b.Panics == 1 {
+				b.PanicAt = panicPlace()
+			}
 		}
 	}()
 	p.convert(raw, b, i)
+}
+
+// panicPlace says where the panic that is being recovered came from: the innermost functions of ours first.
+func panicPlace() string {
+	var pcs [32]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])]) // above are Callers, this and the deferred function
+	var places []string
+	for more := true; more && len(places) < 6; {
+		var f runtime.Frame
+		if f, more = frames.Next(); f.Function != "" && !strings.HasPrefix(f.Function, "runtime.") {
+			places = append(places, fmt.Sprintf("%s (%s:%d)", path.Base(f.Function), path.Base(f.File), f.Line))
+		}
+	}
+	return strings.Join(places, " < ")
 }
 
 // convert is the way of one record.
