@@ -38,6 +38,7 @@ type program struct {
 }
 
 func main() {
+	withoutDumps()
 	host, _ := os.Hostname()
 	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, hostname: host}
 	os.Exit(p.main(context.Background(), os.Args[1:]))

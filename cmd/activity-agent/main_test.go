@@ -28,6 +28,8 @@ const asAgent = "ACTIVITY_AGENT_TEST_MAIN"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asAgent) == "1" {
+		withoutDumps()
+		crashOnSignal()
 		p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, hostname: "test-host"}
 		os.Exit(p.main(context.Background(), os.Args[1:]))
 	}
