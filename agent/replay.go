@@ -138,7 +138,7 @@ func (a *Agent) replayLetter(ctx context.Context, l deadletter.Letter) (bool, er
 		raw.Pieces = append(raw.Pieces, pipeline.Piece{Offset: place.Offset, At: int32(len(raw.Buf)), Len: int32(len(b))})
 		raw.Buf = append(raw.Buf, b...)
 	}
-	raw.Cuts = []pipeline.Cut{{Pieces: int32(len(raw.Pieces)), Format: pipeline.FormatOf(raw.Buf[:raw.Pieces[0].Len])}}
+	raw.Cuts = []pipeline.Cut{{Pieces: int32(len(raw.Pieces)), Format: pipeline.FormatOf(raw.Buf[:raw.Pieces[0].Len], len(raw.Pieces))}}
 	p := new(parcel)
 	a.pipeline().Process(raw, l.Batch, l.Time, &p.batch)
 	p.reset()

@@ -47,9 +47,9 @@ func TestEveryKeyIsDecodedAndExpanded(t *testing.T) {
 		Files: []tail.Config{
 			{
 				Include: []string{"/logs/**/*.log", "*.ndjson"}, Exclude: []string{"*.gz"}, StartAt: "end", Format: "cri",
-				NonJSON: "dead_letter", TrustIDs: true, MaxLineBytes: 64 << 10,
+				NonJSON: "dead_letter", Multiline: "traces", TrustIDs: true, MaxLineBytes: 64 << 10,
 			},
-			{Include: []string{"b.log"}, StartAt: "beginning", Format: "auto", NonJSON: "keep", MaxLineBytes: 2048},
+			{Include: []string{"b.log"}, StartAt: "beginning", Format: "auto", NonJSON: "keep", Multiline: "traces", MaxLineBytes: 2048},
 		},
 		Pipeline: pipeline.Config{Redact: redact.Config{
 			Fields: []string{"badge_no", "request_data.*.code"}, Allow: []string{"session_id"}, Detect: "none",

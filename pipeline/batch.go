@@ -54,10 +54,15 @@ type Format uint8
 
 // The envelopes.
 const (
-	Bare   Format = iota // the line is the event
-	Docker               // Docker's json-file driver: {"log":"…\n","stream":…,"time":…}
-	CRI                  // Kubernetes: TIME STREAM P|F CONTENT
+	Bare        Format = iota // the line is the event
+	Docker                    // Docker's json-file driver: {"log":"…\n","stream":…,"time":…}
+	CRI                       // Kubernetes: TIME STREAM P|F CONTENT
+	DockerLines               // several whole lines of Docker's
+	CRILines                  // several whole lines of Kubernetes'
 )
+
+// lines reports whether each piece of a record is a whole line.
+func (f Format) lines() bool { return f == Bare || f == DockerLines || f == CRILines }
 
 // A Cut is one record as join found it: where it lies and in which envelope, nothing decided yet.
 type Cut struct {
@@ -165,14 +170,19 @@ func (b *Batch) Reset() {
 	b.Redactions, b.Panics, b.PanicAt = Redactions{}, 0, ""
 }
 
-// Position returns the offset in the stream of record i's first byte, and the length of its content: all its pieces,
-// with what was over the limit.
+// Position returns the offset in the stream of record i's first byte, and the length of its first line: all pieces of
+// that, with what was over the limit.
 func (b *Batch) Position(i int) (offset, length int64) {
 	return position(b.Pieces, b.Records[i].Cut)
 }
 
+// The length of several whole lines is that of the first: however many of those that follow were joined to it, it is the
+// same record.
 func position(pieces []Piece, c Cut) (offset, length int64) {
 	ps := pieces[c.First : c.First+c.Pieces]
+	if c.Format.lines() {
+		ps = ps[:1]
+	}
 	for i := range ps {
 		length += int64(ps[i].Len) + ps[i].Skip
 	}

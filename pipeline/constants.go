@@ -66,7 +66,8 @@ func (c *constants) plan(k activity.Kind) {
 // followsFromOthers are the fields that derived may write.
 func followsFromOthers(f activity.FieldID) bool {
 	switch f {
-	case activity.Description, activity.Tags, activity.Details, activity.Severity, activity.ExecutionTimeMS, activity.Success, activity.ChangedFields:
+	case activity.Description, activity.Tags, activity.Details, activity.Severity, activity.ExecutionTimeMS, activity.Success, activity.ChangedFields,
+		activity.StackTrace:
 		return true
 	}
 	return false

@@ -18,14 +18,15 @@ func (p *Pipeline) decode(raw *Raw, c Cut) {
 	}
 	var content []byte
 	switch c.Format {
-	case Docker:
+	case Docker, DockerLines:
 		content = p.unwrapDocker(raw, pieces)
-	case CRI:
+	case CRI, CRILines:
 		content = p.unwrapCRI(raw, pieces)
 	default:
 		content = p.bare(raw, pieces)
 	}
 	r.content = p.repair(bytes.TrimSpace(content))
+	r.flags.trace = len(pieces) > 1 && c.Format.lines()
 	p.parse()
 }
 
@@ -76,9 +77,14 @@ func (p *Pipeline) unwrapDocker(raw *Raw, pieces []Piece) []byte {
 // unwrapCRI joins the contents of CRI lines.
 func (p *Pipeline) unwrapCRI(raw *Raw, pieces []Piece) []byte {
 	r := &p.rec
+	whole := false
 	for i, piece := range pieces {
+		if whole {
+			r.scratch = append(r.scratch, '\n')
+		}
 		src := line(raw, piece)
-		stamp, stream, _, content, ok := parseCRI(src)
+		stamp, stream, partial, content, ok := parseCRI(src)
+		whole = ok && !partial
 		if !ok {
 			r.scratch = append(r.scratch, src...)
 			continue

@@ -129,7 +129,21 @@ func (p *Pipeline) derived(f activity.FieldID, kind activity.Kind) {
 			at := len(w.out)
 			p.key(f)
 			w.push(segment{key: p.constant.paths[f]})
-			if !w.text(r.content, w.fields[f]) {
+			text := r.content
+			if r.flags.trace && activity.StackTrace.In(kind) {
+				text, _ = splitTrace(text)
+			}
+			if !w.text(text, w.fields[f]) {
+				w.out = w.out[:at]
+			}
+			w.pop()
+		}
+	case activity.StackTrace:
+		if r.flags.text && r.flags.trace {
+			at := len(w.out)
+			p.key(f)
+			w.push(segment{key: p.constant.paths[f]})
+			if _, text := splitTrace(r.content); !w.text(text, w.fields[f]) {
 				w.out = w.out[:at]
 			}
 			w.pop()
@@ -341,7 +355,9 @@ func (p *Pipeline) severity() {
 		node := &r.tape.Nodes[n]
 		name = severity(r.tape.Raw(node), node.Type == tape.Number)
 	case r.flags.text:
-		name = textSeverity(r.content)
+		if name = textSeverity(r.content); name == "" && r.flags.trace {
+			name = "error"
+		}
 	case r.reading.markers&markSerilog != 0: // compact format: no level is information
 		name = "info"
 	}

@@ -187,8 +187,17 @@ func FuzzCut(f *testing.F) {
 		[]byte{7}, uint8(0), uint16(300))
 	f.Add([]byte(criLine("stdout", "P", "a")+"\n"+criLine("stderr", "P", "b")+"\n"+criLine("stdout", "F", "c")+"\n"),
 		[]byte{50, 1}, uint8(3), uint16(90))
+	f.Add([]byte("head\n\tat a.b(c)\n\nError: x\n  y\n\tat z(1)\nCaused by: e\n\n\nx\npanic: x\n\ngoroutine 1 [running]:\nmain.main()\n\t/x.go:1\n{\"a\":1}\n"),
+		[]byte{9, 20, 3}, uint8(4), uint16(400))
+	f.Add([]byte(criLine("stdout", "F", "text")+"\n"+criLine("stderr", "F", "Traceback (most recent call last):")+"\n"+
+		criLine("stdout", "F", "")+"\n"+criLine("stderr", "F", "  File x")+"\n"+criLine("stdout", "P", "{")+"\n"+
+		criLine("stderr", "F", "ValueError: x")+"\n"+criLine("stdout", "F", "}")+"\n"+criLine("stderr", "F", "")+"\n"),
+		[]byte{60, 100}, uint8(4), uint16(500))
+	f.Add([]byte(dockerLine(`/a.js:1\n`, "stdout")+"\n"+dockerLine(`code\n`, "stdout")+"\n"+dockerLine(`^\n`, "stdout")+"\n"+
+		dockerLine(`\n`, "stdout")+"\n"+dockerLine(`Error: x\n`, "stdout")+"\n"+dockerLine(`    at x (y)\n`, "stdout")+"\n"),
+		[]byte{60}, uint8(4), uint16(500))
 	f.Fuzz(func(t *testing.T, data, chunks []byte, envelope uint8, maxLine uint16) {
-		c := &Cutter{Envelope: Envelope(envelope % 4), MaxLine: int(maxLine%512) + 1}
+		c := &Cutter{Envelope: Envelope(envelope % 4), MaxLine: int(maxLine%512) + 1, Traces: envelope&4 != 0}
 		want, wantLines := cutAll(t, c, data, whole)
 		i := 0
 		got, gotLines := cutAll(t, c, data, func() int {

@@ -97,6 +97,7 @@ type draft struct {
 
 type recordFlags struct {
 	text        bool // not JSON: content is plain text
+	trace       bool // several lines of it: a stack trace
 	badTime     bool // had a time that could not be used
 	invalidUTF8 bool
 	truncated   bool

@@ -20,6 +20,9 @@ type Config struct {
 	Format string `yaml:"format"`
 	// NonJSON says what becomes of a line that is not JSON: "keep" (default), "drop" or "dead_letter".
 	NonJSON string `yaml:"non_json"`
+	// Multiline says what becomes of the lines of a stack trace: "traces" (default) joins them, with the line of text
+	// before them, into one record; "off" makes a record of each line.
+	Multiline string `yaml:"multiline"`
 	// TrustIDs takes a line's own `id` for the activity's, where it is a ULID. Default false.
 	TrustIDs bool `yaml:"trust_ids"`
 	// MaxLineBytes is how much of a line is kept; the rest is read, counted and left out. Default 1 MiB, between 1 KiB
@@ -29,7 +32,7 @@ type Config struct {
 
 // DefaultConfig returns the entry that omitted keys fall back to. Include has no default.
 func DefaultConfig() Config {
-	return Config{StartAt: "beginning", Format: "auto", NonJSON: "keep", MaxLineBytes: 1 << 20}
+	return Config{StartAt: "beginning", Format: "auto", NonJSON: "keep", Multiline: "traces", MaxLineBytes: 1 << 20}
 }
 
 // Validate returns everything that is wrong with c, each error beginning with the name of its key.
@@ -43,6 +46,7 @@ func (c *Config) Validate() []error {
 	errs = append(errs, oneOf("start_at", c.StartAt, "beginning", "end")...)
 	errs = append(errs, oneOf("format", c.Format, "auto", "json", "docker", "cri", "text")...)
 	errs = append(errs, oneOf("non_json", c.NonJSON, "keep", "drop", "dead_letter")...)
+	errs = append(errs, oneOf("multiline", c.Multiline, "traces", "off")...)
 	if c.MaxLineBytes < 1<<10 || c.MaxLineBytes > 4<<20 {
 		errs = append(errs, fmt.Errorf("max_line_bytes: %d is not between 1024 and 4194304", c.MaxLineBytes))
 	}

@@ -54,6 +54,8 @@ type file struct {
 	probe   *probe
 	flush   bool  // a record waits for its last line in vain: it is read without it
 	flushed int64 // size at which that was done last
+	hold    hold
+	settled int64 // offset before which no line of text waits for another
 	err     error // of the last attempt to read it
 }
 
@@ -210,6 +212,44 @@ func (t *Tailer) poll() {
 	}
 }
 
+// A hold is a line of text that waits for the next, which may be the first of its stack trace.
+type hold struct {
+	at    int64 // offset of the line
+	end   int64 // of the whole lines that had come when it was met first
+	since time.Time
+	on    bool // it is in Tailer.waiting
+}
+
+// hold notes that the lines in b, which begin at offset off, wait.
+func (t *Tailer) hold(f *file, off int64, b []byte) {
+	h := &f.hold
+	if h.on && h.at == off {
+		return
+	}
+	if !h.on {
+		t.waiting = append(t.waiting, f)
+	}
+	*h = hold{at: off, end: off + int64(bytes.LastIndexByte(b, '\n')) + 1, since: t.o.Now(), on: true}
+}
+
+// settleHolds has the lines read that have waited long enough.
+func (t *Tailer) settleHolds(now time.Time) {
+	rest := t.waiting[:0]
+	for _, f := range t.waiting {
+		switch s := f.stream; {
+		case s == nil || s.off > f.hold.at || t.files[f.key] != f:
+			f.hold.on = false
+		case now.Before(f.hold.since.Add(t.o.JoinWait)):
+			rest = append(rest, f)
+		default:
+			f.settled, f.hold.on = f.hold.end, false
+			t.enqueue(f)
+		}
+	}
+	clear(t.waiting[len(rest):])
+	t.waiting = rest
+}
+
 // flushPartials has a file read that ends with the first lines of a record (CRI, Docker) and has not changed since:
 // whoever was writing them is gone, and what follows must not wait.
 func (t *Tailer) flushPartials(f *file) {
@@ -364,7 +404,11 @@ func (t *Tailer) cut(f *file, at, n int, final bool) int {
 	s, raw := f.stream, t.cur
 	raw.Buf = raw.Buf[:at+n]
 	fresh := t.beginRange(s, at)
+	f.in.cutter.Settled = f.settled
 	consumed, lines := f.in.cutter.Cut(raw, at, n, s.off, final)
+	if f.in.cutter.Waiting {
+		t.hold(f, s.off+int64(consumed), raw.Buf[at+consumed:at+n])
+	}
 	raw.Buf = raw.Buf[:at+consumed]
 	if consumed == 0 {
 		if fresh {
@@ -509,7 +553,7 @@ func (t *Tailer) replaced(f *file) (more bool, err error) {
 	if t.cur != nil {
 		t.endRange()
 	}
-	f.stream, f.long, f.final, f.ended = nil, nil, false, false
+	f.stream, f.long, f.final, f.ended, f.settled = nil, nil, false, false, 0
 	old.file, old.lostAt, old.Device, old.Inode = nil, t.o.Now(), 0, 0
 	if err := t.put(old); err != nil {
 		return false, err

@@ -124,6 +124,7 @@ func newInput(c Config) (*input, error) {
 	case "dead_letter":
 		in.nonJSON = pipeline.DeadLetterText
 	}
+	in.cutter.Traces = in.nonJSON == pipeline.KeepText && c.Multiline == "traces"
 	for _, p := range c.Include {
 		g, err := parseGlob(p)
 		if err != nil {

@@ -43,6 +43,8 @@ type Options struct {
 	// QuietAfter is how long a file must not have changed until nothing more is expected: of a file whose name is gone,
 	// and of a record whose last line has not come; 5s.
 	QuietAfter time.Duration
+	// JoinWait is how long a line of text waits for the next, which may be the first of its stack trace; 500ms.
+	JoinWait time.Duration
 	// ForgetAfter is how long a stream without a file is remembered; 24h.
 	ForgetAfter time.Duration
 	// OpenFiles is how many files at their end are kept open at most; 256.
@@ -65,6 +67,7 @@ func (o *Options) setDefaults() {
 	setDefault(&o.PollEvery, time.Second)
 	setDefault(&o.ScanEvery, 5*time.Second)
 	setDefault(&o.QuietAfter, 5*time.Second)
+	setDefault(&o.JoinWait, 500*time.Millisecond)
 	setDefault(&o.ForgetAfter, 24*time.Hour)
 }
 
@@ -102,6 +105,7 @@ type Tailer struct {
 	ring      []*queue               // families with something to read, in turn
 	queues    map[family]*queue
 	unpack    unpacker
+	waiting   []*file          // with a line that waits for the next
 	unpacking *file            // the one archive that is being read
 	damaged   map[string]int64 // archives by why they end before their end
 
@@ -229,7 +233,7 @@ func (t *Tailer) Drain() { t.drained.Do(func() { close(t.drainCh) }) }
 func (t *Tailer) IdleSince() (time.Time, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.scanned || len(t.ring) > 0 || t.filled() || t.next != nil || t.outstanding > 0 {
+	if !t.scanned || len(t.ring) > 0 || len(t.waiting) > 0 || t.filled() || t.next != nil || t.outstanding > 0 {
 		return time.Time{}, false
 	}
 	for _, f := range t.files {
@@ -318,6 +322,11 @@ func (t *Tailer) wait() time.Duration {
 	if l := t.curSince.Add(t.o.Linger); t.next == nil && t.filled() && l.Before(until) {
 		until = l
 	}
+	for _, f := range t.waiting {
+		if l := f.hold.since.Add(t.o.JoinWait); l.Before(until) {
+			until = l
+		}
+	}
 	return max(until.Sub(t.o.Now()), 0)
 }
 
@@ -333,6 +342,7 @@ func (t *Tailer) step() {
 		t.poll()
 		t.pollAt = t.o.Now().Add(t.o.PollEvery)
 	}
+	t.settleHolds(t.o.Now())
 	for t.next == nil && len(t.ring) > 0 && t.o.Now().Before(t.scanAt) {
 		if t.cur == nil {
 			select {

@@ -51,6 +51,9 @@ func start(t testing.TB, dir string, reg *memory, o Options) *tailing {
 	if o.ScanEvery == 0 {
 		o.ScanEvery = 20 * time.Millisecond
 	}
+	if o.JoinWait == 0 {
+		o.JoinWait = 5 * time.Millisecond
+	}
 	if o.QuietAfter == 0 {
 		o.QuietAfter = 60 * time.Millisecond
 	}

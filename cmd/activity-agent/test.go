@@ -95,7 +95,7 @@ func (p *program) test(c *config.Config, in io.Reader, name string, asJSON bool,
 
 // read cuts the input into records, a megabyte or one line at a time.
 func (t *trial) read(in io.Reader, maxLine int) error {
-	cutter := pipeline.Cutter{MaxLine: maxLine}
+	cutter := pipeline.Cutter{MaxLine: maxLine, Traces: true}
 	raw := &pipeline.Raw{Buf: make([]byte, 0, 1<<20)}
 	var offset int64
 	for final := false; !final; {
