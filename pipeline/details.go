@@ -90,7 +90,8 @@ func (p *Pipeline) bareValue(v redact.Verdict) (kept bool) {
 
 func (p *Pipeline) mergeMembers(own uint32, v redact.Verdict, comma bool) (wrote bool) {
 	r, w := &p.rec, &p.vals
-	masked := 0
+	masked := maskedNames{objects: [2]uint32{0, own}, number: w.lastNames.number}
+	pair := w.namesSecret(0)
 	for j := uint32(1); j < r.tape.Nodes[0].Next; j = r.tape.Nodes[j].Next {
 		n := &r.tape.Nodes[j]
 		if n.Flags&(tape.Taken|tape.Duplicate) != 0 {
@@ -102,9 +103,9 @@ func (p *Pipeline) mergeMembers(own uint32, v redact.Verdict, comma bool) (wrote
 		}
 		kept := false
 		if p.inDetails(own, r.tape.Key(n)) {
-			kept = p.renamed(own, j, v)
+			kept = p.renamed(own, j, v, pair, &masked)
 		} else {
-			kept = w.member(j, v, 0, &masked)
+			kept = w.member(j, v, pair, &masked)
 		}
 		if kept {
 			comma, wrote = true, true
@@ -125,21 +126,25 @@ func (p *Pipeline) inDetails(own uint32, name []byte) bool {
 }
 
 // renamed writes member j of the line under its name with "line_" before it, as often as makes it a new name.
-func (p *Pipeline) renamed(own, j uint32, v redact.Verdict) (kept bool) {
+func (p *Pipeline) renamed(own, j uint32, v redact.Verdict, pair bool, masked *maskedNames) (kept bool) {
 	r, w := &p.rec, &p.vals
 	n := r.tape.Nodes[j]
+	key := r.tape.Key(&n)
 	mark := len(w.scratch)
-	name := r.tape.Key(&n)
+	name := key
 	for p.inDetails(own, name) || r.tape.Member(0, string(name)) != 0 {
 		name = append([]byte("line_"), name...)
 	}
 	w.scratch = append(w.scratch, name...)
 	name = w.scratch[mark:len(w.scratch):len(w.scratch)]
 	w.push(segment{key: name})
-	w.out = append(w.out, '"')
-	w.out = tape.AppendEscaped(w.out, name)
-	w.out = append(w.out, `":`...)
-	kept = w.value(j, w.verdict(v, &n, r.tape.Key(&n)))
+	sub := w.verdict(v, &n, key)
+	if pair && sub == redact.None && anyFold(key, pairValues) {
+		sub = redact.Redact
+	}
+	n.Flags |= tape.KeyEscaped
+	n.Hash = tape.Hash(name)
+	kept = w.name(&n, name, masked) && w.value(j, sub)
 	w.pop()
 	return kept
 }

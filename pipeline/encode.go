@@ -20,7 +20,8 @@ func (p *Pipeline) encode(b *Batch, i int, by string, stream *Stream) {
 	r, w, rec := &p.rec, &p.vals, &b.Records[i]
 	kind := rec.Kind
 	w.begin(p.lenses[kind], &r.tape, append(b.buf, 0))
-	if w.rules.Guards() {
+	r.flags.pair = !r.flags.text && r.tape.Nodes[0].Type == tape.Object && w.namesSecret(0)
+	if w.rules.Guards() || r.flags.pair {
 		p.withhold()
 	}
 	if r.outcome = ""; r.reading.tape != nil {
@@ -214,7 +215,11 @@ func (p *Pipeline) verdict(f activity.FieldID, n uint32) redact.Verdict {
 	v := w.fields[f]
 	if rd := &p.rec.reading; rd.nodes[f] != n || rd.prio[f] > 0 { // by a name that is not the field's
 		node := &p.rec.tape.Nodes[n]
-		v = w.below(v, redact.None, w.likely(w.named(node, p.rec.tape.Key(node)), node))
+		name, _ := w.named(node, p.rec.tape.Key(node))
+		v = w.below(v, redact.None, w.likely(name, node))
+	}
+	if v == redact.None && p.rec.flags.pair && anyFold(p.rec.tape.Key(&p.rec.tape.Nodes[n]), pairValues) {
+		v = redact.Redact
 	}
 	switch {
 	case f != activity.UserID && f != activity.IPAddress || v != redact.None:
@@ -445,7 +450,8 @@ func (p *Pipeline) changedFields() {
 				w.out = append(w.out, ',')
 			}
 			wrote = true
-			if key := r.tape.Key(n); n.Flags&tape.KeyEscaped != 0 || mayHide(key) {
+			key := r.tape.Key(n)
+			if _, secret := w.named(n, key); secret || n.Flags&tape.KeyEscaped != 0 {
 				w.text(key, v)
 			} else {
 				w.out = append(append(append(w.out, '"'), key...), '"')

@@ -101,6 +101,7 @@ type recordFlags struct {
 	badTime     bool // had a time that could not be used
 	invalidUTF8 bool
 	truncated   bool
+	pair        bool // a member says that another one is a secret
 }
 
 // New makes a pipeline. It fails where the configuration's redaction rules do not compile.

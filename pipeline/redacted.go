@@ -23,8 +23,6 @@ const (
 	cacheSize   = 1024
 	cleanSize   = 2048
 	minScan     = 5  // bytes of the shortest text with a secret in it: pin=1
-	minScanName = 13 // shorter names are scanned only if they have an "@", or begin as numbers do
-	minScanNumb = 7  // bytes of the shortest of those: an address of a network
 	minScanNum  = 13 // digits of the shortest payment card
 )
 
@@ -78,10 +76,11 @@ type writer struct {
 	t         *tape.Tape
 	out       []byte
 	hits      []hit
-	pathMem   []byte // memory of the hits' paths
-	changes   int    // removals of the record, listed or not
-	cut       bool   // something was shortened at a limit
-	identity  bool   // the value under way names a person: only credentials are secrets in it
+	pathMem   []byte      // memory of the hits' paths
+	lastNames maskedNames // of the object written last
+	changes   int         // removals of the record, listed or not
+	cut       bool        // something was shortened at a limit
+	identity  bool        // the value under way names a person: only credentials are secrets in it
 	counts    *Redactions
 	path      []segment
 	matches   []redact.Match
@@ -109,6 +108,7 @@ type nest struct {
 type cacheEntry struct {
 	n       uint8 // length plus one; 0 is empty
 	verdict redact.Verdict
+	secret  bool // there is one in the name itself
 	key     [cachedKey]byte
 }
 
@@ -119,18 +119,28 @@ func (w *writer) begin(l *lens, t *tape.Tape, out []byte) {
 	w.path, w.scratch, w.level, w.flat, w.pathBytes = w.path[:0], w.scratch[:0], 0, -1, 0
 }
 
-// named finds how values under a name are treated, with a memory: the names of an application's lines are few.
-func (w *writer) named(n *tape.Node, key []byte) redact.Verdict {
+// named finds how values under a name are treated, and whether the name itself holds a secret, with a memory: the names
+// of an application's lines are few. It overwrites w.matches.
+func (w *writer) named(n *tape.Node, key []byte) (v redact.Verdict, secret bool) {
 	if len(key) > cachedKey {
-		return w.rules.Name(key)
+		return w.rules.Name(key), w.scanName(key)
 	}
 	e := &w.names[n.Hash%cacheSize]
 	if int(e.n) == len(key)+1 && string(e.key[:len(key)]) == string(key) {
-		return e.verdict
+		return e.verdict, e.secret
 	}
-	e.n, e.verdict = uint8(len(key)+1), w.rules.Name(key)
+	e.n, e.verdict, e.secret = uint8(len(key)+1), w.rules.Name(key), w.scanName(key)
 	copy(e.key[:], key)
-	return e.verdict
+	return e.verdict, e.secret
+}
+
+// scanName looks for secrets in a name. Names name no persons.
+func (w *writer) scanName(key []byte) (found bool) {
+	identity := w.identity
+	w.identity = false
+	found = w.scan(key)
+	w.identity = identity
+	return found
 }
 
 // seed makes the hashes of clean texts unpredictable: nobody can make a text that is taken for another one.
@@ -198,7 +208,7 @@ func (w *writer) verdict(v redact.Verdict, n *tape.Node, key []byte) redact.Verd
 		w.scratch = w.scratch[:at]
 	}
 	if len(key) > 0 {
-		name = w.named(n, key)
+		name, _ = w.named(n, key)
 	}
 	return w.below(v, path, w.likely(name, n))
 }
@@ -295,8 +305,8 @@ func (w *writer) object(i uint32, v redact.Verdict) {
 
 // members writes the members of object i that are not taken, with a comma before the first if some are there already.
 func (w *writer) members(i uint32, v redact.Verdict, comma bool) (wrote bool) {
-	pair := w.pairValue(i)
-	masked := 0
+	pair := w.namesSecret(i)
+	masked := maskedNames{objects: [2]uint32{i}}
 	end := w.t.Nodes[i].Next
 	for j := i + 1; j < end; j = w.t.Nodes[j].Next {
 		n := &w.t.Nodes[j]
@@ -313,19 +323,21 @@ func (w *writer) members(i uint32, v redact.Verdict, comma bool) (wrote bool) {
 		}
 		comma, wrote = true, true
 	}
+	w.lastNames = masked
 	return wrote
 }
 
-// member writes one member; pair is the member that another one of the object says is secret.
-func (w *writer) member(j uint32, v redact.Verdict, pair uint32, masked *int) (kept bool) {
+// member writes one member; pair says that another one of the object names a secret, of which this may be the value.
+func (w *writer) member(j uint32, v redact.Verdict, pair bool, masked *maskedNames) (kept bool) {
 	n := &w.t.Nodes[j]
 	key := w.t.Key(n)
-	if j != pair && w.simple(n, key, v) {
+	pair = pair && anyFold(key, pairValues)
+	if !pair && w.simple(n, key, v) {
 		return true
 	}
 	w.push(segment{key: key})
 	sub := w.verdict(v, n, key)
-	if j == pair && sub == redact.None {
+	if pair && sub == redact.None {
 		sub = redact.Redact
 	}
 	kept = w.name(n, key, masked) && w.value(j, sub)
@@ -336,7 +348,7 @@ func (w *writer) member(j uint32, v redact.Verdict, pair uint32, masked *int) (k
 // simple writes a member if it is of the ordinary sort, with nothing to decide and nothing to remove: a short name, and
 // a scalar in which the detectors find nothing. Else it writes nothing and returns false.
 func (w *writer) simple(n *tape.Node, key []byte, v redact.Verdict) bool {
-	if v != redact.None || n.Flags&(tape.KeyEscaped|tape.Escaped|tape.Lone) != 0 || len(key) >= minScanNumb && mayHide(key) || w.pathBytes > maxKeyPath-shortestCut || w.rules.HasPaths() {
+	if v != redact.None || n.Flags&(tape.KeyEscaped|tape.Escaped|tape.Lone) != 0 || len(key) > cachedKey || w.pathBytes > maxKeyPath-shortestCut || w.rules.HasPaths() {
 		return false
 	}
 	raw := w.t.Raw(n)
@@ -357,7 +369,7 @@ func (w *writer) simple(n *tape.Node, key []byte, v redact.Verdict) bool {
 	case tape.Object, tape.Array:
 		return false
 	}
-	if w.named(n, key) != redact.None || bytes.IndexByte(key, '@') >= 0 {
+	if v, secret := w.named(n, key); v != redact.None || secret {
 		return false
 	}
 	w.out = append(append(append(w.out, '"'), key...), '"', ':')
@@ -370,32 +382,33 @@ func (w *writer) simple(n *tape.Node, key []byte, v redact.Verdict) bool {
 }
 
 // name writes a member's name. Names can hold secrets too: {"ann@example.com": true}.
-func (w *writer) name(n *tape.Node, key []byte, masked *int) (kept bool) {
+func (w *writer) name(n *tape.Node, key []byte, masked *maskedNames) (kept bool) {
 	w.out = append(w.out, '"')
-	kept = w.nameText(n, key, masked)
+	kept = true
+	_, secret := w.named(n, key)
+	switch {
+	case secret && w.scanName(key):
+		kept = w.maskName(key, masked)
+	case n.Flags&tape.KeyEscaped != 0 && bytes.IndexByte(key, 0) >= 0:
+		key = bytes.ReplaceAll(key, []byte{0}, escapedNUL)
+		w.out = tape.AppendEscaped(w.out, w.fitName(key))
+	case n.Flags&tape.KeyEscaped != 0:
+		w.out = tape.AppendEscaped(w.out, w.fitName(key))
+	default:
+		w.out = append(w.out, w.fitName(key)...)
+	}
 	w.out = append(w.out, '"', ':')
 	return kept
 }
 
-func (w *writer) nameText(n *tape.Node, key []byte, masked *int) (kept bool) {
-	if mayHide(key) && w.scan(key) {
-		return w.maskName(key, masked)
+// fitName cuts a name at the current path to what a free field takes.
+func (w *writer) fitName(name []byte) []byte {
+	room := maxKeyPath - (w.pathBytes - len(w.path[len(w.path)-1].key))
+	if w.flat < 0 || len(name) <= room {
+		return name
 	}
-	if room := maxKeyPath - (w.pathBytes - len(key)); w.flat >= 0 && len(key) > room {
-		key = cutText(key, room)
-		w.cut = true
-	}
-	if n.Flags&tape.KeyEscaped == 0 {
-		w.out = append(w.out, key...)
-		return true
-	}
-	w.withoutNUL(key)
-	return true
-}
-
-// mayHide reports whether there can be a secret in a name.
-func mayHide(name []byte) bool {
-	return len(name) >= minScanName || len(name) >= minScanNumb && name[0] <= '9' || bytes.IndexByte(name, '@') >= 0
+	w.cut = true
+	return cutText(name, room)
 }
 
 // withoutNUL writes text with NULs as the six characters of their escape: Elasticsearch's flattened fields take none.
@@ -411,16 +424,57 @@ func (w *writer) withoutNUL(s []byte) {
 	}
 }
 
-// maskName writes a name with its secrets replaced. The second such name of an object gets a number, so that names stay
-// different.
-func (w *writer) maskName(key []byte, masked *int) (kept bool) {
+// maskedNames numbers the names of an object that had secrets in them, so that they stay different.
+type maskedNames struct {
+	objects [2]uint32 // whose names they stand beside; 0 for the whole line, or for none
+	number  int
+	begun   bool
+}
+
+// next returns the number of another such name: beyond all at the ends of names that have a mask already.
+func (m *maskedNames) next(t *tape.Tape) int {
+	for k := 0; !m.begun && k < len(m.objects); k++ {
+		i := m.objects[k]
+		if t.Nodes[i].Type != tape.Object || k > 0 && i == 0 {
+			continue
+		}
+		for j := i + 1; j < t.Nodes[i].Next; j = t.Nodes[j].Next {
+			if key := t.Key(&t.Nodes[j]); bytes.Contains(key, []byte(redact.Mask)) {
+				digits := len(key)
+				for digits > 0 && key[digits-1]-'0' <= 9 && len(key)-digits < 9 {
+					digits--
+				}
+				last, _ := strconv.Atoi(text(key[digits:]))
+				m.number = max(m.number, last, 1)
+			}
+		}
+	}
+	m.begun = true
+	m.number++
+	return m.number
+}
+
+// maskName writes a name with its secrets replaced. Another such name of an object gets a number.
+func (w *writer) maskName(key []byte, masked *maskedNames) (kept bool) {
 	mark := len(w.scratch)
 	w.scratch = w.replacer.AppendText(w.rules, w.scratch, key, w.matches)
-	if *masked++; *masked > 1 {
-		w.scratch = strconv.AppendInt(append(w.scratch, '_'), int64(*masked), 10)
+	if z := bytes.IndexByte(w.scratch[mark:], 0); z >= 0 {
+		w.scratch = append(w.scratch[:mark], bytes.ReplaceAll(w.scratch[mark:], []byte{0}, escapedNUL)...)
+	}
+	if fits := w.fitName(w.scratch[mark:]); len(fits) < len(w.scratch)-mark {
+		fits = cutText(fits, max(0, len(fits)-len(redact.Mask)-len("_18446744073709551615")))
+		if at := bytes.LastIndexByte(fits, redact.Mask[0]); at >= 0 && bytes.HasPrefix(w.scratch[mark+at:], []byte(redact.Mask)) && len(fits)-at < len(redact.Mask) {
+			fits = fits[:at]
+		}
+		w.scratch = append(w.scratch[:mark+len(fits)], redact.Mask...)
+	}
+	if n := masked.next(w.t); n > 1 || w.scratch[len(w.scratch)-1]-'0' <= 9 {
+		w.scratch = strconv.AppendInt(append(w.scratch, '_'), int64(n), 10)
 	}
 	clean := w.scratch[mark:len(w.scratch):len(w.scratch)]
-	w.path[len(w.path)-1].key = clean // paths of hits below must not show it either
+	top := &w.path[len(w.path)-1]
+	w.pathBytes += len(clean) - len(top.key)
+	top.key = clean // paths of hits below must not show it either
 	w.out = tape.AppendEscaped(w.out, clean)
 	w.noteMatches()
 	// The memory of clean stays in scratch until the record ends.
@@ -440,7 +494,7 @@ func (w *writer) array(i uint32, v redact.Verdict) {
 	end := w.t.Nodes[i].Next
 	pairs := w.headerPairs()
 	index, wrote := int32(0), false
-	var before []byte // the string before this element, if it announces a secret
+	announced := false // the string before this element says that it is a secret
 	for j := i + 1; j < end; j = w.t.Nodes[j].Next {
 		n := &w.t.Nodes[j]
 		at := len(w.out)
@@ -449,7 +503,7 @@ func (w *writer) array(i uint32, v redact.Verdict) {
 		}
 		w.push(segment{index: index})
 		sub := w.verdict(v, n, nil)
-		if before != nil && sub == redact.None && n.Type == tape.String {
+		if announced && sub == redact.None && n.Type != tape.Object {
 			sub = redact.Redact
 		}
 		if w.value(j, sub) {
@@ -458,7 +512,7 @@ func (w *writer) array(i uint32, v redact.Verdict) {
 			w.out = w.out[:at]
 		}
 		w.pop()
-		before = w.announces(n, w.t.Nodes[i].Children, index, pairs)
+		announced = w.announces(n, w.t.Nodes[i].Children, index, pairs)
 		index++
 	}
 	w.out = append(w.out, ']')
@@ -474,45 +528,41 @@ func (w *writer) headerPairs() bool {
 	return top.key == nil || containsFold(top.key, "header")
 }
 
-// announces returns the text of an element after which a secret comes: a flag of a command line, or a header's name.
-func (w *writer) announces(n *tape.Node, count uint32, index int32, pairs bool) []byte {
-	if n.Type != tape.String || n.Flags&tape.Escaped != 0 || n.Hi-n.Lo > 64 || n.Hi == n.Lo {
-		return nil
+// announces reports whether a secret comes after an element: that is a flag of a command line, or a header's name.
+func (w *writer) announces(n *tape.Node, count uint32, index int32, pairs bool) bool {
+	if n.Type != tape.String || n.Hi == n.Lo {
+		return false
 	}
-	s := w.t.Raw(n)
+	pairs = pairs && index%2 == 0 && count%2 == 0
+	if s := w.t.Raw(n); !pairs && s[0] != '-' && s[0] != '\\' {
+		return false
+	}
+	mark := len(w.scratch)
+	s, scratch := w.t.Text(n, w.scratch)
+	w.scratch = scratch[:mark]
 	name := bytes.TrimLeft(s, "-")
-	flag := len(name) < len(s)
-	if len(name) == 0 || !flag && !(pairs && index%2 == 0 && count%2 == 0) {
-		return nil
-	}
-	if bytes.IndexByte(name, '=') < 0 && w.rules.SecretName(name) {
-		return s
-	}
-	return nil
+	return (len(name) < len(s) || pairs) && bytes.IndexByte(name, '=') < 0 && w.rules.SecretName(name)
 }
 
-// pairValue finds the value in {"key": "password", "value": "…"}; 0 for none.
-func (w *writer) pairValue(i uint32) uint32 {
-	if c := w.t.Nodes[i].Children; c < 2 || c > 16 {
-		return 0
+// namesSecret reports whether a member of object i says that another one is a secret, as in {"key": "password",
+// "value": "…"}.
+func (w *writer) namesSecret(i uint32) bool {
+	if w.t.Nodes[i].Children < 2 {
+		return false
 	}
-	var named bool
-	var value uint32
 	for j := i + 1; j < w.t.Nodes[i].Next; j = w.t.Nodes[j].Next {
 		n := &w.t.Nodes[j]
-		if n.Type == tape.String && n.Hi-n.Lo <= 64 && !named && w.namesPair(n) {
-			named = w.rules.SecretName(w.t.Raw(n))
+		if n.Type != tape.String || !w.namesPair(n) {
+			continue
+		}
+		mark := len(w.scratch)
+		s, scratch := w.t.Text(n, w.scratch)
+		w.scratch = scratch[:mark]
+		if w.rules.SecretName(s) {
+			return true
 		}
 	}
-	if !named {
-		return 0
-	}
-	for j := i + 1; j < w.t.Nodes[i].Next; j = w.t.Nodes[j].Next {
-		if anyFold(w.t.Key(&w.t.Nodes[j]), pairValues) {
-			value = j
-		}
-	}
-	return value
+	return false
 }
 
 // namesPair reports whether a member of that name says what another one is. Most names are told by their first letter.

@@ -106,11 +106,13 @@ func topLabelEnd(text []byte, start, end int) int {
 	if hasFold(text, start, "xn--") {
 		return end
 	}
-	k := start
-	for k < end && (is(text[k], isAlpha) || text[k] >= 0x80) {
-		k++
+	k := span(text[:end], start, isAlpha)
+	if k == start { // of another script: none is mixed
+		for k < end && text[k] >= 0x80 {
+			k++
+		}
 	}
-	if k-start < 2 || k < end && text[k] != '-' || fileSuffix(text[start:k]) {
+	if k-start < 2 || k < end && text[k] != '-' && text[k] < 0x80 || fileSuffix(text[start:k]) {
 		return 0
 	}
 	return k

@@ -1,5 +1,7 @@
 package redact
 
+import "math/bits"
+
 // tag looks at the end of an opening tag: <password>…</password>, with a namespace or attributes too.
 func (s *scan) tag(i int) int {
 	text := s.text
@@ -46,36 +48,6 @@ func cdataEnd(text []byte, i int) int {
 	return i
 }
 
-// sql looks at a single quote: PASSWORD 'x', IDENTIFIED BY 'x', PASSWORD('x'), or the end of a name in a tuple.
-func (s *scan) sql(i int) int {
-	text := s.text
-	if i+1 < len(text) && text[i+1] == ',' {
-		return s.tuple(i)
-	}
-	k := i
-	for k > 0 && i-k < 4 && (text[k-1] == ' ' || text[k-1] == '(') {
-		k--
-	}
-	if k == i || k < 2 {
-		return 0
-	}
-	var b [24]byte
-	switch string(fold(&b, text[back(text, k, max(0, k-20), isAlnum|isToken):k])) {
-	case "password", "passwd", "pwd", "passphrase":
-	case "by":
-		if !hasFold(text, k-len("identified by"), "identified by") {
-			return 0
-		}
-	default:
-		return 0
-	}
-	end := quotedEnd(text, i+1, '\'', 0)
-	if v := text[i+1 : end]; placeholder(v) || literal(v) {
-		return 0
-	}
-	return s.emit(i+1, end, SecretName)
-}
-
 // tuple masks the second of a pair whose first, a secret name, ends in the quote at i: (b'authorization', b'…'), as Python
 // prints headers.
 func (s *scan) tuple(i int) int {
@@ -87,10 +59,83 @@ func (s *scan) tuple(i int) int {
 	return s.value(i+1, key{start: start, end: i, quoted: true}, SecretName)
 }
 
-// maxObject bounds how far the two halves of a name and value pair are looked for.
-const maxObject = 512
+// list looks at the beginning of a list of quoted strings, which a line that does not parse shows as text: the arguments
+// of a command (["load","--password","…"]), or names and values in turn (["Authorization","…"]), as headers are written.
+func (s *scan) list(i int) int {
+	text := s.text
+	if i+2 >= len(text) || !isQuote(text[i+1]) && text[i+1] != '\\' && text[i+1] != ' ' {
+		return 0
+	}
+	first := span(text, i+1, isSpace)
+	depth := 0
+	for depth < 64 && hasAt(text, first+depth, `\`) {
+		depth++
+	}
+	done := &s.listEnd[min(bits.Len(uint(depth)), len(s.listEnd)-1)]
+	if i < *done || first+depth >= len(text) || !isQuote(text[first+depth]) {
+		return 0
+	}
+	quote := text[first+depth]
+	pairs := s.listsHeaders(i)
+	var before []byte // the element before, as far as it can be a name
+	for n, k := 0, first+depth; ; n++ {
+		start, end := k+1, quotedEnd(text, k+1, quote, depth)
+		s.announced(before, n%2 == 1 && pairs, start, end)
+		before = text[start:min(end, start+maxKey)]
+		k = min(end+depth+1, len(text))
+		*done = k
+		if k = span(text, k, isSpace); k >= len(text) || text[k] != ',' {
+			return 0
+		}
+		if k = span(text, k+1, isSpace) + depth; k >= len(text) || text[k] != quote {
+			return 0
+		}
+	}
+}
 
-// sibling masks the value in {"key": "password", "value": "…"}, in either order.
+// listsHeaders reports whether the list at i holds names and values in turn: it is in a list of such, or what it belongs
+// to is called after headers.
+func (s *scan) listsHeaders(i int) bool {
+	text := s.text
+	k := back(text, i, max(0, i-4), isSpace)
+	if k == 0 {
+		return false
+	}
+	switch text[k-1] {
+	case '[':
+		return true
+	case ',':
+		k = back(text, k-1, max(0, k-5), isSpace)
+		return k > 0 && text[k-1] == ']'
+	case ':', '=':
+		for k--; k > 0 && i-k < 64 && (closesKey(text[k-1]) || text[k-1] == ' '); k-- {
+		}
+		return hasFold(text, k-len("headers"), "headers") || hasFold(text, k-len("header"), "header")
+	}
+	return false
+}
+
+// announced masks text[start:end], an element of a list, if the one before says that it is a secret.
+func (s *scan) announced(before []byte, paired bool, start, end int) {
+	name := before
+	for len(name) > 0 && name[0] == '-' {
+		name = name[1:]
+	}
+	v := s.text[start:end]
+	switch flag := len(name) < len(before); {
+	case !flag && !paired, len(v) == 0, placeholder(v), literal(v):
+	case s.r.names.verdict(name).Secret():
+		s.emit(start, end, SecretName)
+	case flag && userFlag(name):
+		s.userPassword(start, end)
+	}
+}
+
+// maxObject bounds how far the two halves of a name and value pair are looked for.
+const maxObject = 4096
+
+// sibling masks the values in {"key": "password", "value": "…"}, in either order, and the one that follows the name in a
+// form of several parts (RFC 7578).
 func (s *scan) sibling(i int, k key) int {
 	text := s.text
 	start, quote, depth := s.valueStart(i, k)
@@ -102,22 +147,44 @@ func (s *scan) sibling(i int, k key) int {
 	if end == len(limit) || !s.r.names.verdict(text[start:end]).Secret() {
 		return 0
 	}
-	for n := end; n < len(text) && n < end+maxObject && text[n] != '}' && text[n] != '{'; n++ {
-		if text[n] == ':' || text[n] == '=' {
-			if v, ok := s.valueKey(n); ok {
-				return s.value(n, v, SecretName)
-			}
+	if body := formBody(text, end+depth+1); body > 0 {
+		stop := body
+		for stop < len(text) && lineBreak(text, stop) == 0 {
+			stop++
 		}
+		if !placeholder(text[body:stop]) {
+			return s.emit(body, stop, SecretName)
+		}
+	}
+	for n := end; n < len(text) && n < end+maxObject && text[n] != '}' && text[n] != '{'; n++ {
+		s.named(n)
 	}
 	for n := k.start - 1; n > 0 && n > k.start-maxObject && text[n] != '{' && text[n] != '}'; n-- {
-		if text[n] == ':' || text[n] == '=' {
-			if v, ok := s.valueKey(n); ok {
-				s.value(n, v, SecretName)
-				return 0
-			}
-		}
+		s.named(n)
 	}
 	return 0
+}
+
+// named masks the value after the sign at i, if the key before it is one that holds a named value.
+func (s *scan) named(i int) {
+	if c := s.text[i]; c == ':' || c == '=' {
+		if k, ok := s.valueKey(i); ok {
+			s.value(i, k, SecretName)
+		}
+	}
+}
+
+// formBody returns where the body of a part begins whose header ends at i, or 0: after an empty line.
+func formBody(text []byte, i int) int {
+	first := lineBreak(text, i)
+	if first == 0 || i+first > len(text) {
+		return 0
+	}
+	second := lineBreak(text, i+first)
+	if second == 0 {
+		return 0
+	}
+	return i + first + second
 }
 
 // valueKey returns the key before the sign at i if it is one that holds a named value.

@@ -320,13 +320,24 @@ type wordBuffer [maxKey]byte
 // "APIKey" is api+key, "accessTokenV2" access+token+v. Digits at the end of a word are dropped.
 func (b *wordBuffer) lastWord(key []byte) (word, rest []byte) {
 	end := len(key)
-	for end > 0 && !is(key[end-1], isAlpha) && key[end-1] < 0x80 {
-		end--
+	for end > 0 && !is(key[end-1], isAlpha) {
+		lead := end - 1
+		for lead > max(0, end-4) && key[lead] >= 0x80 && key[lead] < 0xc0 {
+			lead--
+		}
+		if key[end-1] >= 0x80 && symbol(key[lead]) == 0 {
+			break
+		}
+		end = min(lead, end-1)
 	}
 	start := end
 	for start > 0 {
 		c := key[start-1]
 		if !is(c, isAlnum) && c < 0x80 {
+			break
+		}
+		if n := symbol(c); n > 0 { // pictures and dashes are no letters
+			start = min(start-1+n, end)
 			break
 		}
 		start--
@@ -343,6 +354,18 @@ func (b *wordBuffer) lastWord(key []byte) (word, rest []byte) {
 		n++
 	}
 	return b[:n], key[:start]
+}
+
+// symbol returns the length of a character in UTF-8 that begins with c and is no letter of any script: U+2000 to U+2FFF,
+// and from U+10000 on.
+func symbol(c byte) int {
+	switch c {
+	case 0xe2:
+		return 3
+	case 0xf0:
+		return 4
+	}
+	return 0
 }
 
 // firstWord returns the first word of key in lower case.

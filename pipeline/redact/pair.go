@@ -1,5 +1,7 @@
 package redact
 
+import "bytes"
+
 // A key is a name in front of a sign, as it stands in a text.
 type key struct {
 	start, end int
@@ -25,6 +27,9 @@ func (s *scan) pair(i int) int {
 	k, ok := s.keyBefore(i)
 	if !ok {
 		return 0
+	}
+	if k.end == i && hasAt(text, i, "== ") && looksToken(s.name(k)) {
+		return 0 // the end of a text in base64
 	}
 	switch v := s.r.names.verdict(s.name(k)); {
 	case v.Secret():
@@ -216,7 +221,7 @@ func (s *scan) valueStart(i int, k key) (start int, quote byte, depth int) {
 		start = q
 	}
 	if q < len(text) && isQuote(text[q]) {
-		if start == i+1 && closesOuter(text, q+1) {
+		if !is(text[start-1], isSpace) && text[start-1] != '>' && closesOuter(text, q+1) {
 			return len(text), 0, 0
 		}
 		return q + 1, text[q], q - start
@@ -259,16 +264,16 @@ func (s *scan) bracket(i, start int, k key, d Detector) int {
 	if hasAt(text, start, Mask) {
 		return start + len(Mask)
 	}
-	end, quote, level := len(text), byte(0), 0
+	end, level := len(text), 0
 scan:
 	for n := start; n < len(text); n++ {
 		switch c := text[n]; {
-		case quote != 0:
-			if c == quote && text[n-1] != '\\' {
-				quote = 0
+		case c == '"' || c == '\'' && opensString(text, n):
+			q := n
+			for q > start && text[q-1] == '\\' {
+				q--
 			}
-		case c == '"' && text[n-1] != '\\':
-			quote = c
+			n = quotedEnd(text, n+1, c, n-q) + n - q
 		case c == '[' || c == '{':
 			level++
 		case c == ']' || c == '}':
@@ -287,6 +292,15 @@ scan:
 	return s.emit(start, end, d)
 }
 
+// opensString tells a single quote that begins a string from an apostrophe.
+func opensString(text []byte, i int) bool {
+	switch text[i-1] {
+	case '[', '{', '(', ',', ':', '=', ' ', '\\':
+		return true
+	}
+	return false
+}
+
 // bare masks a value without quotes.
 func (s *scan) bare(i, start int, k key, d Detector) int {
 	text := s.text
@@ -295,13 +309,46 @@ func (s *scan) bare(i, start int, k key, d Detector) int {
 	}
 	end := bareEnd(text, start, k)
 	v := text[start:end]
-	if placeholder(v) || literal(v) || statusWord(v) || k.counts(text) && isCount(v) {
+	if placeholder(v) || literal(v) || statusWord(v) || k.counts(text) && isCount(v) || s.encodedPlaceholder(v) {
 		return 0
 	}
 	if lineValued(s.name(k)) {
 		end = s.lineEnd(start, k)
 	}
 	return s.emit(start, end, d)
+}
+
+// encodedPlaceholder reports whether a value says in percent-encoding, in character references or in quoted-printable
+// that there is none: password=%22%22.
+func (s *scan) encodedPlaceholder(v []byte) bool {
+	var b [65]byte
+	if v[0] == '+' { // of a form: the first word
+		v = bytes.TrimLeft(v, "+")
+		v, _, _ = bytes.Cut(v, []byte("+"))
+	}
+	if s.printableDone && hasAt(v, 0, "3D") {
+		v = v[2:]
+	}
+	if len(v) >= len(b) {
+		return false
+	}
+	if bytes.IndexByte(v, '&') >= 0 && v[len(v)-1] != ';' {
+		v = append(append(b[:0], v...), ';') // a semicolon seems to end a value
+	}
+	var buf [65]byte
+	plain := buf[:0]
+	for k := 0; k < len(v); {
+		c, n := rune(v[k]), 1
+		if percentEscape(v, k) {
+			c, n = rune(unhex(v[k+1])<<4|unhex(v[k+2])), 3
+		} else if r, length := reference(v, k); length > 0 && r < 0x80 {
+			c, n = r, length
+		}
+		plain = append(plain, byte(c))
+		k += n
+	}
+	plain = bytes.TrimFunc(plain, func(c rune) bool { return c == '"' || c == '\'' || c == ' ' || c == '\\' || c == '+' })
+	return placeholder(plain) || literal(plain) || statusWord(plain)
 }
 
 // counts reports whether the key's noun is also used for numbers: "token: 5", "pass=12 fail=0".
@@ -439,6 +486,14 @@ func (s *scan) lineEnd(i int, k key) int {
 	}
 	for ; i < len(s.text); i++ {
 		switch c := s.text[i]; {
+		case c == '=' && enclosing != '\'':
+			q := i + 1
+			for q < len(s.text) && s.text[q] == '\\' {
+				q++
+			}
+			if q < len(s.text) && s.text[q] == '"' && !closesOuter(s.text, q+1) { // nonce="…"
+				i = min(quotedEnd(s.text, q+1, '"', q-i-1)+q-i-1, len(s.text)-1)
+			}
 		case c == '\n' || c == '\r' || enclosing != 0 && c == enclosing:
 			return i
 		case c == '\\' && i+1 < len(s.text) && (s.text[i+1] == 'n' || s.text[i+1] == 'r' || isQuote(s.text[i+1])):

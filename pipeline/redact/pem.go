@@ -90,29 +90,39 @@ func (s *scan) pemEnd(i int) int {
 // flag masks the argument of --password and the like, and the password of --user name:password.
 func (s *scan) flag(i int) int {
 	text := s.text
-	end := span(text[:min(len(text), i+maxKey)], i, isToken)
+	end := span(text[:min(len(text), i+maxKey)], i, isKey)
 	if end == i || end >= len(text) || text[end] != ' ' || end+1 < len(text) && text[end+1] == '-' {
 		return 0
 	}
 	if s.r.names.verdict(text[i:end]).Secret() {
 		return s.value(end, key{start: i, end: end}, SecretName)
 	}
-	if n := end - i; n == 4 && hasFold(text, i, "user") || n == 10 && hasFold(text, i, "proxy-user") {
+	if userFlag(text[i:end]) {
 		return s.userArgument(end + 1)
 	}
 	return 0
 }
 
-// userArgument masks the password of a name:password argument at i. Two numbers are a user's and a group's.
+// userFlag knows the flags, without their dashes, that name:password follows.
+func userFlag(v []byte) bool {
+	return len(v) == 4 && hasFold(v, 0, "user") || len(v) == 10 && hasFold(v, 0, "proxy-user") || len(v) == 1 && v[0] == 'u'
+}
+
+// userArgument masks the password of a name:password argument at i.
 func (s *scan) userArgument(i int) int {
 	text := s.text
 	if i < len(text) && isQuote(text[i]) {
 		i++
 	}
-	end := bareEnd(text, i, key{})
-	n := bytes.IndexByte(text[i:end], ':')
-	if n < 0 || n+1 == end-i || placeholder(text[i+n+1:end]) || span(text, i+n+1, isNumeral) == end && end-i-n < 7 {
+	return s.userPassword(i, bareEnd(text, i, key{}))
+}
+
+// userPassword masks the password in text[start:end], if that is a name and one. Two numbers are a user's and a group's.
+func (s *scan) userPassword(start, end int) int {
+	text := s.text
+	n := bytes.IndexByte(text[start:end], ':')
+	if n < 0 || n+1 == end-start || placeholder(text[start+n+1:end]) || span(text, start+n+1, isNumeral) == end && end-start-n < 7 {
 		return 0
 	}
-	return s.emit(i+n+1, end, BasicAuth)
+	return s.emit(start+n+1, end, BasicAuth)
 }

@@ -11,11 +11,8 @@ const (
 	atB      = 4 << 3 // "Bearer", "Basic"
 	atEA     = 5 << 3
 	atEscape = 6 << 3 // a backslash
-	atU      = 7 << 3
+	atU      = 7 << 3 // what follows a backslash that hides a sign
 )
-
-// maxDepth bounds encodings inside encodings: a base64 text inside a percent-encoded one is two.
-const maxDepth = 4
 
 func (r *Rules) buildTriggers() {
 	t := &r.triggers
@@ -27,14 +24,11 @@ func (r *Rules) buildTriggers() {
 			t[c] |= 1 << atDigit
 		}
 	}
-	points := "@:=>%&'"
-	if r.enabled[Phone] {
-		points += "+("
-	}
+	points := "@:=>%&+'[(\x00\xc2\xcd\xe2\xef\xf3"
 	if r.enabled[MAC] {
 		points += "."
 	}
-	for _, c := range points {
+	for _, c := range []byte(points) {
 		t[c] |= 1 << atPoint
 	}
 	t['-'] |= 1 << atDash
@@ -45,7 +39,9 @@ func (r *Rules) buildTriggers() {
 		t[c] |= 1 << atEA
 	}
 	t['\\'] |= 1 << atEscape
-	t['u'] |= 1 << atU
+	for _, c := range "uUx/" {
+		t[c] |= 1 << atU
+	}
 	r.anyDigit = r.enabled[IP] || r.enabled[Phone]
 }
 
@@ -56,12 +52,16 @@ type scan struct {
 	ms    []Match
 	base  int // ms[:base] is the caller's
 	depth int // of decoding
+	left  int // bytes that may still be decoded, once there was something to
 
-	tokenEnd   int // long tokens are judged up to here
-	base64End  int // base64 is decoded up to here
-	percentEnd int // percent-encoded runs are decoded up to here
-	entityDone bool
-	escapeDone bool
+	tokenEnd   int    // long tokens are judged up to here
+	base64End  int    // base64 is decoded up to here
+	percentEnd int    // percent-encoded runs are decoded up to here
+	listEnd    [8]int // lists are looked through up to here, by the depth of their quotes
+	valuesEnd  int    // and tuples of SQL
+
+	form                                 bool // plus signs were read both ways
+	entityDone, plainDone, printableDone bool
 }
 
 // Scan appends the secrets in text to dst: in order, not overlapping, each within the text. text is unescaped UTF-8 of
@@ -140,6 +140,9 @@ func (s *scan) candidate(i int) int {
 				return e
 			}
 		}
+		if c == '=' && !s.printableDone {
+			s.printable(i)
+		}
 		return s.pair(i)
 	case '@':
 		return s.at(i)
@@ -148,6 +151,9 @@ func (s *scan) candidate(i int) int {
 	case 'b', 'B':
 		return s.scheme(i)
 	case '%':
+		if hasAt(s.text, i, "%u") {
+			return s.escape(i)
+		}
 		return s.percent(i)
 	case '>':
 		return s.tag(i)
@@ -157,8 +163,20 @@ func (s *scan) candidate(i int) int {
 		return s.entity(i)
 	case '\'':
 		return s.sql(i)
-	case '+', '(':
+	case '[':
+		return s.list(i)
+	case '(':
+		if e := s.brackets(i); e > i {
+			return e
+		}
 		return s.phone(i)
+	case '+':
+		if e := s.plus(i); e > i {
+			return e
+		}
+		return s.phone(i)
+	case 0, 0xc2, 0xcd, 0xe2, 0xef, 0xf3:
+		return s.disguise(i)
 	case '.':
 		return s.dot(i)
 	default:

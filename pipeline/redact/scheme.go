@@ -21,7 +21,7 @@ func (s *scan) bearer(i int) int {
 		return 0
 	}
 	end := credentialEnd(s.text, start)
-	if !looksToken(s.text[start:end]) {
+	if !looksToken(s.text[start:end]) || hasFold(s.text, start, "realm=") {
 		return 0
 	}
 	return s.emit(start, end, BearerToken)
