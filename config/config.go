@@ -39,6 +39,7 @@ type Config struct {
 	Store    Store           `yaml:"store"`
 	Admin    agent.Admin     `yaml:"admin"`
 	Log      Log             `yaml:"log"`
+	Tests    []Test          `yaml:"tests"`
 
 	// masked holds the paths of values that came out of a ${file:…}: they are printed like secrets.
 	masked map[string]bool
@@ -51,6 +52,18 @@ type Store struct {
 	SQLite        *sqlite.Config        `yaml:"sqlite"`
 	Elasticsearch *elasticsearch.Config `yaml:"elasticsearch"`
 	File          *file.Config          `yaml:"file"`
+}
+
+// Test is an entry of `tests`: a line and what it is expected to become.
+type Test struct {
+	// Name is shown where it fails; the number of the test where it is "".
+	Name string `yaml:"name"`
+	// Line is the line of the log.
+	Line string `yaml:"line"`
+	// Expect holds values of the document by their path, "" for what must not be there.
+	Expect map[string]string `yaml:"expect"`
+	// Dropped names the rule that must drop the line, "" for none.
+	Dropped string `yaml:"dropped"`
 }
 
 // Log is `log`, the agent's own log.

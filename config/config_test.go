@@ -18,6 +18,7 @@ import (
 	"github.com/truledgr/activity-agent/agent/tail"
 	"github.com/truledgr/activity-agent/pipeline"
 	"github.com/truledgr/activity-agent/pipeline/redact"
+	userrule "github.com/truledgr/activity-agent/pipeline/rule"
 	"github.com/truledgr/activity-agent/sinks/file"
 	"github.com/truledgr/activity-agent/sinks/sqlite"
 )
@@ -51,7 +52,13 @@ func TestEveryKeyIsDecodedAndExpanded(t *testing.T) {
 			},
 			{Include: []string{"b.log"}, StartAt: "beginning", Format: "auto", NonJSON: "keep", Multiline: "traces", MaxLineBytes: 2048},
 		},
-		Pipeline: pipeline.Config{Redact: redact.Config{
+		Pipeline: pipeline.Config{Classify: []userrule.Config{
+			{Name: "noisy", When: `level == "debug" and not (path startsWith "/x")`, Drop: true},
+			{
+				Name: "few", When: "_kind == 'api_transaction'", Sample: 0.25, ActivityType: "seen", Kind: "api_transaction",
+				Set: map[string]string{"status": "a$b", "method": "get"}, Rename: map[string]string{"a.b": "user_id"}, Copy: map[string]string{"c": "endpoint"},
+			},
+		}, Redact: redact.Config{
 			Fields: []string{"badge_no", "request_data.*.code"}, Allow: []string{"session_id"}, Detect: "none",
 			Action: "partial", Rules: []redact.Rule{
 				{Fields: []string{"customer_no"}, Action: "mask"},
@@ -59,9 +66,12 @@ func TestEveryKeyIsDecodedAndExpanded(t *testing.T) {
 			},
 			Only: []string{"message", "*_count"}, Identity: "hash", HashKey: "pa$$-swordfish-and-more",
 		}},
-		Store:   Store{File: &file.Config{Path: "-"}},
-		Admin:   agent.Admin{Listen: "[::1]:9000"},
-		Log:     Log{Level: "info", Format: "auto"},
+		Store: Store{File: &file.Config{Path: "-"}},
+		Admin: agent.Admin{Listen: "[::1]:9000"},
+		Log:   Log{Level: "info", Format: "auto"},
+		Tests: []Test{
+			{Name: "one", Line: `{"msg":"x"}`, Expect: map[string]string{"kind": "system_event", "user_id": ""}}, {Line: "x", Dropped: "noisy"},
+		},
 		masked:  map[string]bool{"agent.id_key": true, "pipeline.redact.hash_key": true},
 		sources: []string{"testdata/secret.txt", "testdata/secret.txt"},
 	}

@@ -69,8 +69,29 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, at place) {
 		d.section(n, v, at)
 	case reflect.Slice:
 		d.list(n, v, at)
+	case reflect.Map:
+		d.table(n, v, at)
 	default:
 		d.scalar(n, v, at)
+	}
+}
+
+// table decodes a mapping whose keys are the user's into a map of texts.
+func (d *decoder) table(n *yaml.Node, v reflect.Value, at place) {
+	if n.Kind != yaml.MappingNode && n.ShortTag() != nullTag {
+		d.mistyped(n, at, "`name: value` lines", "write {name: value}, also for one", false)
+		return
+	}
+	v.SetZero()
+	for _, p := range d.pairs(n, at) {
+		if v.IsNil() {
+			v.Set(reflect.MakeMap(v.Type()))
+		}
+		e := reflect.New(v.Type().Elem()).Elem()
+		in := at.key(shortened(p.key.Value))
+		in.rule = at.rule + ".*"
+		d.value(p.value, e, in)
+		v.SetMapIndex(reflect.ValueOf(p.key.Value), e)
 	}
 }
 
@@ -284,6 +305,10 @@ func parse(text string, v reflect.Value, r rule) bool {
 		t, err := time.ParseDuration(text)
 		v.SetInt(int64(t))
 		return err == nil
+	case v.Kind() == reflect.Float64:
+		f, err := strconv.ParseFloat(text, 64)
+		v.SetFloat(f)
+		return err == nil && f-f == 0 // finite
 	case r.size && v.Kind() != reflect.Int64: // a size that its section keeps in an int
 		var b agent.Bytes
 		err := b.UnmarshalText([]byte(text))
@@ -311,6 +336,8 @@ func wanted(t reflect.Type, r rule) string {
 		return "true or false"
 	case t.Kind() == reflect.String:
 		return "text"
+	case t.Kind() == reflect.Float64:
+		return "a number such as 0.1"
 	default:
 		return "a whole number"
 	}

@@ -86,7 +86,7 @@ func TestTheHashTellsOfEverythingButSecrets(t *testing.T) {
 // TestEveryKeyIsTakenUpOrTakesARestart: whoever adds a key decides, and teaches the agent to take it up.
 func TestEveryKeyIsTakenUpOrTakesARestart(t *testing.T) {
 	t.Parallel()
-	takenUp := []string{"agent.drain_timeout", "agent.service.", "files", "pipeline.", "store.elasticsearch.", "log.level"}
+	takenUp := []string{"agent.drain_timeout", "agent.service.", "files", "pipeline.", "store.elasticsearch.", "log.level", "tests"}
 	var walk func(v reflect.Type, at place)
 	walk = func(v reflect.Type, at place) {
 		for f := range fields(v) {

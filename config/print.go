@@ -2,7 +2,9 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -55,6 +57,14 @@ func (c Config) node(v reflect.Value, at place) *yaml.Node {
 		}
 		for i := range v.Len() {
 			n.Content = append(n.Content, c.node(v.Index(i), at.item(i)))
+		}
+		return n
+	case reflect.Map:
+		n := &yaml.Node{Kind: yaml.MappingNode, Style: yaml.FlowStyle}
+		for _, k := range slices.Sorted(maps.Keys(v.Interface().(map[string]string))) {
+			key := new(yaml.Node)
+			key.SetString(k)
+			n.Content = append(n.Content, key, c.node(v.MapIndex(reflect.ValueOf(k)), at.key(k)))
 		}
 		return n
 	default:

@@ -224,6 +224,8 @@ func (o option) schema() map[string]any {
 	switch k := o.typ.Kind(); k {
 	case reflect.Struct, reflect.Pointer:
 		s = sectionSchema(o.below, o.rule)
+	case reflect.Map:
+		s = map[string]any{"type": []string{"object", "null"}, "additionalProperties": map[string]any{"type": []string{"string", "number"}}}
 	case reflect.Slice:
 		items := map[string]any{"type": []string{"string", "number"}}
 		if o.below != nil {
@@ -255,6 +257,8 @@ func scalarSchema(t reflect.Type, r rule) map[string]any {
 		return orExpansion(map[string]any{"enum": r.enum})
 	case t.Kind() == reflect.Bool:
 		return orExpansion(map[string]any{"type": "boolean"})
+	case t.Kind() == reflect.Float64:
+		return orExpansion(map[string]any{"type": "number"})
 	case t == reflect.TypeFor[time.Duration]():
 		return orExpansion(map[string]any{"type": "string", "pattern": `^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`})
 	case t == reflect.TypeFor[agent.Bytes]() || r.size:
@@ -348,6 +352,9 @@ func accepts(root, s map[string]any, v any) bool {
 		properties, _ := s["properties"].(map[string]any)
 		for k, e := range x {
 			p, ok := properties[k].(map[string]any)
+			if more, open := s["additionalProperties"].(map[string]any); !ok && open {
+				p, ok = more, true
+			}
 			if !ok || !accepts(root, p, e) {
 				return false
 			}
@@ -412,6 +419,10 @@ func (o option) kind() string {
 		return "`" + strings.Join(o.rule.enum, "`, `") + "`"
 	case o.below != nil:
 		return "section"
+	case t.Kind() == reflect.Map:
+		return "names and texts"
+	case t.Kind() == reflect.Float64:
+		return "number"
 	case t.Kind() == reflect.Slice:
 		return "list of texts"
 	case t == reflect.TypeFor[time.Duration]():
@@ -439,6 +450,8 @@ func (o option) fallback() string {
 		return "required"
 	case o.typ.Kind() == reflect.Slice:
 		return "`[]`"
+	case o.typ.Kind() == reflect.Map:
+		return "`{}`"
 	case o.value.Kind() == reflect.String && o.value.Len() == 0:
 		return "`\"\"`"
 	default:

@@ -14,7 +14,9 @@ import (
 
 	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/agent"
+	"github.com/truledgr/activity-agent/pipeline"
 	"github.com/truledgr/activity-agent/pipeline/redact"
+	userrule "github.com/truledgr/activity-agent/pipeline/rule"
 	"github.com/truledgr/activity-agent/sinks/elasticsearch"
 )
 
@@ -70,6 +72,12 @@ var rules = map[string]rule{
 	"pipeline.redact.only[]":                      {text: fieldName},
 	"pipeline.redact.identity":                    {enum: []string{"keep", "hash"}},
 	"pipeline.redact":                             {whole: redaction},
+	"pipeline.classify[].name":                    {need: "give it a name, by which its lines are counted", text: printable},
+	"pipeline.classify[].when":                    {need: `write a condition, such as level == "debug"`, text: condition},
+	"pipeline.classify[].kind":                    {text: kindName},
+	"pipeline.classify[]":                         {whole: oneRule},
+	"pipeline":                                    {whole: allRules},
+	"tests[].line":                                {need: `write a line of the log, such as '{"msg":"hi"}'`},
 	"store":                                       {need: needStore, one: true},
 	"store.sqlite.path":                           {restart: true, need: "name the database file, such as ./activity-data/activities.db"},
 	"store.elasticsearch":                         {either: []string{"addresses", "cloud_id"}, advice: needCluster},
@@ -295,7 +303,37 @@ func oneDetector(s string) (problem, advice string) {
 	return oneOf(s, redact.DetectorNames(), "there is no such detector")
 }
 
+// condition checks the `when` of a rule.
+func condition(s string) (problem, advice string) {
+	if _, err := userrule.Compile(s); err != nil && s != "" {
+		return err.Error(), "docs/classification.md shows how conditions are written"
+	}
+	return "", ""
+}
+
+// oneRule checks what the keys of a rule of pipeline.classify say together.
+func oneRule(section any) []error {
+	_, err := userrule.New(section.(userrule.Config))
+	return unjoined(err)
+}
+
+// allRules checks what the rules of pipeline.classify, which are right by themselves, say together.
+func allRules(section any) []error {
+	_, err := userrule.CompileAll(section.(pipeline.Config).Classify)
+	return unjoined(err)
+}
+
+func unjoined(err error) []error {
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
+		return all.Unwrap()
+	}
+	return nil
+}
+
 func kindName(s string) (problem, advice string) {
+	if s == "" {
+		return "", ""
+	}
 	var names []string
 	for _, k := range activity.Kinds() {
 		names = append(names, k.String())
@@ -316,10 +354,7 @@ func oneOf(name string, names []string, otherwise string) (problem, advice strin
 // redaction checks what the keys of pipeline.redact say together.
 func redaction(section any) []error {
 	_, err := redact.Compile(section.(redact.Config))
-	if all, ok := err.(interface{ Unwrap() []error }); ok {
-		return all.Unwrap()
-	}
-	return nil
+	return unjoined(err)
 }
 
 func printable(s string) (problem, advice string) {

@@ -53,6 +53,9 @@ func (p *Pipeline) complete(kind activity.Kind) {
 	if r.reading.tape == nil {
 		return
 	}
+	if r.rule != nil {
+		p.move(kind)
+	}
 	p.moveStatus(kind)
 	p.moveMethod(kind)
 	if v := r.reading.value(roleEvent); v != nil && bytes.IndexByte(v, ' ') < 0 {
@@ -74,9 +77,33 @@ func (p *Pipeline) complete(kind activity.Kind) {
 	}
 }
 
+// move gives members of the line to the fields that the user's rule says.
+func (p *Pipeline) move(kind activity.Kind) {
+	r := &p.rec
+	for _, m := range r.rule.Moves {
+		n := r.reading.at(m.Path)
+		if n == 0 || !m.Field.In(kind) || r.fields[m.Field] != 0 {
+			continue
+		}
+		if p.take(m.Field, n); m.Copy && r.fields[m.Field] != 0 {
+			r.tape.Nodes[n].Flags &^= tape.Taken
+		}
+		for i := range m.Path { // objects that may be empty now
+			if m.Path[i] == '.' {
+				if j := r.reading.at(m.Path[:i]); j != 0 && r.tape.Nodes[j].Type == tape.Object {
+					r.reading.containers = append(r.reading.containers, j)
+				}
+			}
+		}
+	}
+}
+
 // kindNode is the member that named the kind, if its name is "kind".
 func (r *draft) kindNode() uint32 {
 	n := r.reading.nodes[activity.KindField]
+	if r.rule != nil && r.rule.Kind != activity.NoKind {
+		return 0
+	}
 	if v := r.reading.value(role(activity.KindField)); v != nil {
 		if _, ok := activity.ParseKind(v); ok {
 			return n
@@ -119,6 +146,9 @@ func (r *draft) foldTaken(i uint32) {
 // take gives node n to field f if the field is free, the node too, and its value fits.
 func (p *Pipeline) take(f activity.FieldID, n uint32) {
 	r := &p.rec
+	if f == activity.ActivityType && r.rule != nil && r.rule.ActivityType != nil {
+		return
+	}
 	if n == 0 || r.fields[f] != 0 || r.tape.Nodes[n].Flags&tape.Taken != 0 {
 		return
 	}

@@ -80,6 +80,10 @@ func appendIntegrity(dst []byte, head string, batch uint64, seq int, leaf Leaf) 
 func (p *Pipeline) activityType(kind activity.Kind) {
 	r, w := &p.rec, &p.vals
 	at := len(w.out)
+	if r.rule != nil && r.rule.ActivityType != nil {
+		w.out = append(w.out, r.rule.ActivityType...)
+		return
+	}
 	if n := r.fields[activity.ActivityType]; n != 0 && p.field(activity.ActivityType, n) {
 		return
 	}
@@ -97,14 +101,29 @@ func (p *Pipeline) values(kind activity.Kind) {
 	todo := r.filled
 	todo[0] |= p.constant.always[kind][0]
 	todo[1] |= p.constant.always[kind][1]
+	if r.rule != nil {
+		for i := range r.rule.Set {
+			todo.add(uint8(r.rule.Set[i].Field))
+		}
+	}
 	todo.all(&p.constant.written[kind], func(x uint8) {
-		f := activity.FieldID(x)
+		f, at := activity.FieldID(x), len(p.vals.out)
 		if n := r.fields[f]; n != 0 && !p.special(f) {
 			p.keyed(f, n)
 			return
 		}
-		p.derived(f, kind)
+		if p.derived(f, kind); r.rule != nil && len(p.vals.out) == at {
+			p.preset(f)
+		}
 	})
+}
+
+// preset writes what the user's rule gives a field that the line gives no value.
+func (p *Pipeline) preset(f activity.FieldID) {
+	if v := p.rec.rule.ValueOf(f); v != nil {
+		p.key(f)
+		p.vals.out = append(p.vals.out, v...)
+	}
 }
 
 // keyed writes a field with its name, if anything of its value stays.

@@ -14,6 +14,7 @@ import (
 	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/internal/tape"
 	"github.com/truledgr/activity-agent/pipeline/redact"
+	"github.com/truledgr/activity-agent/pipeline/rule"
 )
 
 // Origin is what the agent knows of where it runs; documents say it where lines do not. Empty strings are left out.
@@ -73,6 +74,8 @@ type Pipeline struct {
 	created []byte // `,"created_at":"…"` of the batch
 
 	conventions []wanted
+	rules       []rule.Rule
+	machine     rule.Machine
 
 	rec    draft
 	phrase phrase
@@ -90,6 +93,7 @@ type draft struct {
 	timed   uint32                      // node that the record's own time was read from, and what it says
 	timeIs  int64
 	flags   recordFlags
+	rule    *rule.Rule // of the user; nil for none
 	outcome string
 	stream  string // stdout or stderr, of an envelope
 	content []byte
@@ -110,6 +114,10 @@ func New(o Options) (*Pipeline, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pipeline.redact: %w", err)
 	}
+	rules, err := rule.CompileAll(o.Config.Classify)
+	if err != nil {
+		return nil, fmt.Errorf("pipeline.classify: %w", err)
+	}
 	p := &Pipeline{
 		lenses:  lenses(policy),
 		agent:   activity.NewAgentKey(o.AgentID),
@@ -117,6 +125,7 @@ func New(o Options) (*Pipeline, error) {
 		explain: o.Explain,
 
 		conventions: wantedConventions(),
+		rules:       rules,
 	}
 	o.Config.Redact.HashKey = "" // a hash of it would allow guesses
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%#v", o.Version, o.Config))
@@ -222,6 +231,16 @@ func (p *Pipeline) convert(raw *Raw, b *Batch, i int) {
 		}
 	}
 	kind, by := p.classify()
+	if r.rule = p.ruleFor(kind, stream); r.rule != nil {
+		if r.rule.Drop && !replayed {
+			rec.Fate, rec.Reason = Drop, r.rule.Name
+			return
+		}
+		if r.rule.Kind != activity.NoKind {
+			kind = r.rule.Kind
+		}
+		by = r.rule.By
+	}
 	decided := rec.Decision
 	rec.Kind = kind
 	p.stamp(rec)
@@ -230,8 +249,33 @@ func (p *Pipeline) convert(raw *Raw, b *Batch, i int) {
 	}
 	p.takeTime(rec)
 	p.identify(b, i)
+	if r.rule != nil && !replayed && r.rule.Leaves(rec.ID) {
+		rec.Fate, rec.Reason = Drop, r.rule.Name
+		return
+	}
 	p.complete(rec.Kind)
 	p.encode(b, i, by, stream)
+}
+
+// ruleFor returns the first rule of the user that is for the record; nil for none.
+func (p *Pipeline) ruleFor(kind activity.Kind, stream *Stream) *rule.Rule {
+	if len(p.rules) == 0 {
+		return nil
+	}
+	r := &p.rec
+	s := rule.Subject{Kind: kind.String(), File: stream.Path}
+	switch {
+	case r.flags.text:
+		s.Text = r.content
+	case r.tape.Nodes[0].Type == tape.Object:
+		s.Tape = &r.tape
+	}
+	for i := range p.rules {
+		if p.machine.Holds(p.rules[i].When, &s) {
+			return &p.rules[i]
+		}
+	}
+	return nil
 }
 
 // stamp decides the record's time: its own, if it has one in the accepted window, or else the batch's.

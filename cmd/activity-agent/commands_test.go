@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -73,6 +74,49 @@ func TestTestShowsWhatLinesBecome(t *testing.T) {
 	_, out, _ = call(t, `{"msg":"hi"}`, "test", "-c", s.config, "--json")
 	if !json.Valid([]byte(out)) {
 		t.Errorf("--json printed %q", out)
+	}
+}
+
+func TestTestRunsTheConfigurationsTests(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "sqlite", `
+pipeline:
+  classify:
+    - {name: orders, when: total > 100, kind: data_change, rename: {no: entity_id}}
+    - {name: noise, when: level == "debug", drop: true}
+`)
+	base, err := os.ReadFile(s.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := func(name, tests string) string {
+		path := s.path(name)
+		if err := os.WriteFile(path, append(slices.Clone(base), tests...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	good := with("good.yaml", `
+tests:
+  - {line: '{"total":101,"no":"A-1"}', expect: {kind: data_change, entity_id: A-1, details.total: "101", user_id: ""}}
+  - {line: '{"level":"debug","msg":"x"}', dropped: noise}
+`)
+	if code, out, errs := call(t, "", "test", "-c", good); code != 0 || out != "ok  2 tests of the configuration\n" {
+		t.Errorf("exit %d, %q, %q", code, out, errs)
+	}
+	bad := with("bad.yaml", `
+tests:
+  - {name: large, line: '{"total":101,"no":"A-1"}', expect: {entity_id: A-2, user_id: ann}}
+  - {line: '{"level":"info","msg":"x"}', dropped: noise}
+`)
+	code, out, errs := call(t, "", "test", "-c", bad)
+	for _, want := range []string{"FAIL  large", `entity_id is "A-1", want "A-2"`, `user_id is nothing, want "ann"`, "rule:orders", "FAIL  tests[1]", `dropped by nothing, want "noise"`} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	if code != 1 || !strings.Contains(errs, "2 of 2") {
+		t.Errorf("exit %d, %q; want 1 and how many failed", code, errs)
 	}
 }
 

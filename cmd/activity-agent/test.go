@@ -21,10 +21,12 @@ func (p *program) testCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "test -c FILE [LOG]",
 		Short: "Show how lines would be classified and redacted",
-		Long: `Reads the lines of LOG (standard input without one) and shows what each would become: the kind and what it was
-recognised by, what was redacted, by which detector and rule of the configuration, and the document. Nothing is stored. Secrets are not shown:
-what you see is what would leave the machine.`,
-		Example: `  activity-agent test -c agent.yaml app.log
+		Long: `Runs the tests of the configuration, if it has any, and exits with 1 if one fails. Then reads the lines of LOG and
+shows what each would become: the kind and what it was recognised by, what was redacted, by which detector and rule of
+the configuration, and the document. Without LOG, a configuration without tests takes the lines from standard input, as
+does the LOG "-". Nothing is stored. Secrets are not shown: what you see is what would leave the machine.`,
+		Example: `  activity-agent test -c agent.yaml
+  activity-agent test -c agent.yaml app.log
   tail -n 5 app.log | activity-agent test -c agent.yaml --json | jq .`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
@@ -50,6 +52,9 @@ what you see is what would leave the machine.`,
 			defer func() { _ = f.Close() }()
 			in, name = f, args[0]
 		}
+		if len(c.Tests) > 0 && len(args) == 0 {
+			in = nil
+		}
 		return p.test(c, in, name, *asJSON, *limit)
 	}
 	return cmd
@@ -69,6 +74,7 @@ type trial struct {
 // errEnough ends a trial at its limit.
 var errEnough = errors.New("enough")
 
+// test runs the configuration's tests, and shows what becomes of the lines of in; nil is none.
 func (p *program) test(c *config.Config, in io.Reader, name string, asJSON bool, limit int) error {
 	id := c.Agent.ID
 	if id == "" {
@@ -86,6 +92,14 @@ func (p *program) test(c *config.Config, in io.Reader, name string, asJSON bool,
 		return usageError{err}
 	}
 	t.pipe = pipe
+	if len(c.Tests) > 0 && (!asJSON || in == nil) {
+		if err := p.expect(pipe, c); err != nil {
+			return err
+		}
+	}
+	if in == nil {
+		return nil
+	}
 	err = t.read(in, c.Files[0].MaxLineBytes)
 	if errors.Is(err, errEnough) {
 		err = nil
