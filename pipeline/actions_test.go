@@ -227,3 +227,30 @@ func TestWhyIsExplained(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+// TestNoHalfASecretIsLeftAtACut: a line that is cut at its limit ends before the word in which it was cut.
+func TestNoHalfASecretIsLeftAtACut(t *testing.T) {
+	t.Parallel()
+	const room = 400
+	p := newPipeline(t, DefaultConfig())
+	for _, secret := range []string{"jane.roe12345678@example.com", "4111 1111 1111 1111", "DE89 3704 0044 0532 0130 00", "ghp_a1B2a1B2a1B2a1B2a1B2a1B2a1B2a1B2a1B2", "GB82 WEST 1234 5698 7654 32"} {
+		for _, form := range []string{`{"msg":"pad and `, `pad "`, "pad\t", `pad, then password=`, "2026-11-23T11:00:00Z stdout F {\"msg\":\"pad ", `{"log":"{\"msg\":\"pad `} {
+			for left := range len(secret) + 1 { // bytes of it before the cut
+				pad := strings.Repeat("x ", room)[:room-left-len(form)+len("pad")]
+				line := strings.Replace(form, "pad", pad, 1) + secret + strings.Repeat(" and more", 100) + "\"}\n"
+				raw := &Raw{Buf: []byte(line), Ranges: []Range{{Stream: &Stream{Path: "a"}, End: int64(len(line))}}}
+				c := Cutter{MaxLine: room}
+				c.Cut(raw, 0, len(line), 0, true)
+				var b Batch
+				p.Process(raw, 1, testTime, &b)
+				doc := string(b.Doc(0))
+				if !strings.Contains(doc, "x x") || !strings.Contains(doc, `"truncated":true`) {
+					t.Fatalf("what came before is gone from %s", doc)
+				}
+				if strings.Contains(doc, secret[:5]) {
+					t.Fatalf("%d bytes of %q left something in %s", left, secret, doc)
+				}
+			}
+		}
+	}
+}

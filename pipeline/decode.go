@@ -45,7 +45,51 @@ func (p *Pipeline) bare(raw *Raw, pieces []Piece) []byte {
 	return r.scratch
 }
 
-func line(raw *Raw, piece Piece) []byte { return raw.Buf[piece.At : piece.At+piece.Len] }
+// line returns the bytes of a piece. Of one that was cut at the limit of its length the last word is left out: it may be
+// the first half of a secret, which no detector knows.
+func line(raw *Raw, piece Piece) []byte {
+	b := raw.Buf[piece.At : piece.At+piece.Len]
+	if piece.Skip > 0 {
+		b = b[:lastWord(b)]
+	}
+	return b
+}
+
+// Limits of what is left out at a cut: the longest word, and the groups of digits or capitals before it, such as those of
+// a card's number or an IBAN.
+const (
+	maxCutWord  = 16 << 10
+	maxCutGroup = 6
+	maxGroups   = 10
+)
+
+// lastWord returns where the last word of a text begins.
+func lastWord(b []byte) int {
+	least := max(0, len(b)-maxCutWord)
+	i := len(b)
+	for i > least && b[i-1] > ' ' {
+		i--
+	}
+	for range maxGroups {
+		end := i
+		for end > 0 && (b[end-1] == ' ' || b[end-1] == '\t') {
+			end--
+		}
+		start := end
+		for start > 0 && end-start <= maxCutGroup && numbering(b[start-1]) {
+			start--
+		}
+		if start == end || end-start > maxCutGroup || start > 0 && b[start-1] > ' ' && b[start-1] != '"' {
+			break
+		}
+		i = start
+	}
+	return i
+}
+
+func numbering(c byte) bool {
+	return '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || c == '-' || c == '+'
+}
 
 // unwrapDocker joins the log members of json-file lines. A line that is no envelope after all is taken as it is.
 func (p *Pipeline) unwrapDocker(raw *Raw, pieces []Piece) []byte {
