@@ -197,3 +197,33 @@ func TestRepairsAreLoggedWithoutContent(t *testing.T) {
 		t.Errorf("fields (-want +got):\n%s", diff)
 	}
 }
+
+// TestALedgerThatIsDeletedIsWrittenAnew: who deletes it while the agent runs does not make it forget.
+func TestALedgerThatIsDeletedIsWrittenAnew(t *testing.T) {
+	t.Parallel()
+	for name, remove := range map[string]func(dir string) error{
+		"the file":      func(dir string) error { return os.Remove(filepath.Join(dir, fileName)) },
+		"the directory": os.RemoveAll,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(t.TempDir(), "state")
+			core, logs := observer.New(zap.WarnLevel)
+			l := mustOpen(t, dir, Options{Logger: zap.New(core)})
+			mustAppend(t, l, batchOf(1, id(1), 0, 100))
+			if err := remove(dir); err != nil {
+				t.Fatal(err)
+			}
+			mustAppend(t, l, batchOf(2, id(1), 100, 200))
+			mustFinish(t, l, 1)
+			if logs.FilterMessageSnippet("deleted").Len() != 1 {
+				t.Errorf("logged %v", logs.All())
+			}
+			mustClose(t, l)
+			l = mustOpen(t, dir, Options{})
+			if got := numbers(l); !slices.Equal(got, []uint64{2}) || offsets(l)[id(1)] != 200 || l.NextBatch() != 3 {
+				t.Errorf("pending %v, offsets %v, next %d", got, offsets(l), l.NextBatch())
+			}
+		})
+	}
+}

@@ -3,7 +3,9 @@ package ledger
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"sync"
@@ -122,6 +124,10 @@ func (l *Ledger) flush() error {
 // write makes what waits, and the intent, durable: in the file there is, or in a new one when that is broken or has grown
 // too large. The caller holds writing.
 func (l *Ledger) write(src *intentSource) error {
+	if !l.broken && l.deleted() {
+		l.opts.Logger.Error("the ledger was deleted while in use; writing it anew", zap.String("file", l.path(fileName)))
+		l.broken = true
+	}
 	if !l.broken && l.size < l.limit {
 		return l.extend(src)
 	}
@@ -133,6 +139,15 @@ func (l *Ledger) write(src *intentSource) error {
 	l.opts.Logger.Warn("ledger not compacted", zap.Error(err))
 	l.limit = l.size + l.opts.CompactBytes/4
 	return l.extend(src)
+}
+
+// deleted reports whether the file that is written to has lost its name. The directory is made again where it is gone.
+func (l *Ledger) deleted() bool {
+	if _, err := os.Lstat(l.path(fileName)); !errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	_ = os.MkdirAll(l.dir, 0o700) // an error comes again when the file is made
+	return true
 }
 
 // extend appends to the file.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -83,14 +84,17 @@ func (s *site) awaitProgress(n int64) {
 }
 
 // write appends n lines to the log, over some seconds.
-func (s *site) write(n int, dated bool) error {
+func (s *site) write(n int, dated bool) error { return s.writeFrom(0, n, dated) }
+
+// writeFrom appends the lines from first to n-1.
+func (s *site) writeFrom(first, n int, dated bool) error {
 	f, err := os.OpenFile(s.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
 	r := rand.New(rand.NewPCG(crashSeed, 1))
 	w := bufio.NewWriterSize(f, 8<<10)
-	for seq := range n {
+	for seq := first; seq < n; seq++ {
 		if _, err := w.Write(append(logLine(r, seq, dated), '\n')); err != nil {
 			return err
 		}
@@ -175,6 +179,35 @@ func TestRulesChangedBetweenACrashAndItsReplay(t *testing.T) {
 				_ = cmd.Wait()
 			}
 			s.configure("pipeline: {redact: {fields: [record_id]}}")
+			s.runToEnd()
+			s.assertOnce(lines)
+		})
+	}
+}
+
+// TestALedgerIsDeletedWhileTheAgentRuns and the agent is killed some time later: no line comes twice, also without a
+// time of its own.
+func TestALedgerIsDeletedWhileTheAgentRuns(t *testing.T) {
+	t.Parallel()
+	const lines = 4000
+	for name, victim := range map[string]string{"the file": "state/ledger", "the directory": "state"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := withAdmin(t, newSite(t, "sqlite", ""), "")
+			r := s.start()
+			for from := 0; from < lines; from += lines / 2 {
+				if err := s.writeFrom(from, from+lines/2, false); err != nil {
+					t.Fatal(err)
+				}
+				r.eventually("the lines to be stored", func() bool { return r.metrics()["records_stored_total"] == float64(from+lines/2) })
+				if from == 0 {
+					if err := os.RemoveAll(s.path(victim)); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			r.signal(syscall.SIGKILL)
+			r.wait()
 			s.runToEnd()
 			s.assertOnce(lines)
 		})
