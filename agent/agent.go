@@ -117,19 +117,23 @@ func (a *Agent) open() (err error) {
 	}
 	a.tailer, err = tail.New(tail.Options{
 		Files: a.o.Files, IDKey: []byte(key), Registry: a.ledger, Logger: a.log,
-		BatchBytes: a.batchBytes(), Pool: pool,
+		BatchBytes: a.batchBytes(), BatchRecords: a.batchBytes() / recordCost, Pool: pool,
 	})
 	return err
 }
 
-// How the memory budget is spent: raw batches in the tailer's pool, documents in the parcels' (some 1.6 times as large
-// as the lines they are made of).
+// How the memory budget is spent: raw batches in the tailer's pool, and what is made of each: documents (some 1.6 times as
+// large as the lines), their records, their results, their intent and the body of the request. What a record costs
+// however short its line is, some 700 bytes in all, bounds how many there are in a batch.
 const (
-	pool    = 2
-	growth  = 2
-	minimum = 64 << 10
+	pool       = 2
+	growth     = 4 // of it documents:
+	documents  = 2
+	minimum    = 64 << 10
+	recordCost = 256 // bytes of a batch's share of raw bytes
 )
 
+// batchBytes is how many raw bytes a batch may have. A longer line makes a larger batch.
 func (a *Agent) batchBytes() int {
 	shares := pool + growth*(a.out.inFlight+1)
 	return int(min(max(int64(a.o.Config.MemoryBudget)/int64(shares), minimum), 1<<20))
@@ -148,6 +152,7 @@ func (a *Agent) run(hard context.Context) error {
 		free <- new(parcel)
 	}
 	ready := make(chan *parcel, 1)
+	a.tailer.Fill(minimum) // until it is known how much becomes of the bytes
 	g, gctx := errgroup.WithContext(hard)
 	reading, read := context.WithCancel(gctx)
 	g.Go(func() error {
@@ -178,6 +183,7 @@ func (a *Agent) process(ctx context.Context, free <-chan *parcel, ready chan<- *
 		}
 		a.convert(p, raw, number)
 		a.tailer.Release(raw)
+		a.tailer.Fill(a.nextFill(&p.batch))
 		number++
 		select {
 		case ready <- p:
@@ -186,6 +192,20 @@ func (a *Agent) process(ctx context.Context, free <-chan *parcel, ready chan<- *
 		}
 	}
 	return nil
+}
+
+// nextFill is how many raw bytes the next batch may have, for its documents to be as large as planned if they are to its
+// bytes as those of b are. Lines of control characters grow sixfold, very short ones by far more.
+func (a *Agent) nextFill(b *pipeline.Batch) int {
+	var raw int64
+	for i := range b.Ranges {
+		raw += b.Ranges[i].End - b.Ranges[i].Start
+	}
+	planned := documents * raw
+	if size := int64(b.Bytes()); size > planned {
+		return max(minimum, int(int64(a.batchBytes())*planned/size))
+	}
+	return a.batchBytes()
 }
 
 // convert makes p of what was read.

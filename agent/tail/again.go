@@ -40,12 +40,15 @@ func (t *Tailer) cutAgain(s *stream, fd *content, start, end int64) (*pipeline.R
 	if err != nil {
 		return nil, start, err
 	}
+	if n, ok := firstLines(b, t.o.BatchRecords); ok {
+		b = b[:n]
+	}
 	in := t.inputs[0]
 	if s.file != nil {
 		in = s.file.in
 	}
 	raw := &pipeline.Raw{Buf: b, Ranges: []pipeline.Range{{Stream: s.src, Start: start}}}
-	consumed, lines := in.cutter.Cut(raw, 0, len(b), start, start+size == end)
+	consumed, lines := in.cutter.Cut(raw, 0, len(b), start, start+int64(len(b)) == end)
 	if consumed == 0 {
 		consumed, lines = in.cutter.Cut(raw, 0, len(b), start, true)
 	}

@@ -146,7 +146,7 @@ func (t *Tailer) readTurn() {
 	case len(t.ring) > 0 && t.ring[0] == q:
 		t.turn()
 	}
-	if t.cur != nil && len(t.cur.Buf) >= t.o.BatchBytes {
+	if t.cur != nil && (int64(len(t.cur.Buf)) >= t.fill.Load() || len(t.cur.Cuts) >= t.o.BatchRecords) {
 		t.handOver()
 	}
 }
@@ -342,12 +342,14 @@ func (t *Tailer) read(f *file) (more bool, err error) {
 	return t.readLines(f, end)
 }
 
-// readLines reads whole records. Its window starts small and grows as long as not even one record fits.
+// readLines reads whole records. Its window starts small and grows as long as not even one record fits; it also ends
+// where the lines in it could be more records than a batch takes.
 func (t *Tailer) readLines(f *file, end int64) (more bool, err error) {
 	s, raw := f.stream, t.cur
 	at, room := len(raw.Buf), cap(raw.Buf)-len(raw.Buf)
 	longest := f.in.MaxLineBytes + 4
-	for want := min(turnBytes, room); ; want = min(want*4, longest) {
+	lines := t.o.BatchRecords - len(raw.Cuts)
+	for want := min(turnBytes, room); ; want, lines = min(want*4, longest), lines*4 {
 		if want > room {
 			return true, errFull
 		}
@@ -360,20 +362,27 @@ func (t *Tailer) readLines(f *file, end int64) (more bool, err error) {
 		} else if !ok {
 			return t.replaced(f)
 		}
-		if f.flush && n < want {
+		atEnd := n < want
+		if n, ok := firstLines(raw.Buf[at:at+n], lines); ok {
+			if t.cut(f, at, n, false) > 0 {
+				return true, nil
+			}
+			continue
+		}
+		if f.flush && atEnd {
 			f.flush = false
 			t.cutWhole(f, at, n)
 			return false, nil
 		}
-		final := f.final && n < want
+		final := f.final && atEnd
 		consumed := t.cut(f, at, n, final)
 		switch {
 		case final:
 			f.ended = true
 			return false, nil
 		case consumed > 0:
-			return n == want, nil
-		case n < want:
+			return !atEnd, nil
+		case atEnd:
 			return false, nil
 		case n >= longest:
 			f.long = newLongLine(s.off)
@@ -381,6 +390,19 @@ func (t *Tailer) readLines(f *file, end int64) (more bool, err error) {
 		}
 	}
 }
+
+// firstLines returns where the first max lines of b end, if there is more behind them.
+func firstLines(b []byte, max int) (n int, ok bool) {
+	if bytes.Count(b, newline) < max {
+		return 0, false
+	}
+	for range max {
+		n += bytes.IndexByte(b[n:], '\n') + 1
+	}
+	return n, n < len(b)
+}
+
+var newline = []byte{'\n'}
 
 // readAt fills b from offset off of r, at most up to end.
 func readAt(r io.ReaderAt, b []byte, off, end int64) (int, error) {

@@ -666,7 +666,7 @@ func randomWorld(t *testing.T, rt *rapid.T) {
 	}
 	include := rapid.SampledFrom([][]string{{"app.log*"}, {"*.log"}, {"app.log*", "*"}}).Draw(rt, "include")
 	w.o = Options{
-		IDKey: []byte("k"), BatchBytes: 2 << 10, Now: func() time.Time { return w.now }, NoNotify: true,
+		IDKey: []byte("k"), BatchBytes: 2 << 10, BatchRecords: 7, Now: func() time.Time { return w.now }, NoNotify: true,
 	}
 	w.siblings = include[0] == "*.log"
 	for _, g := range include {

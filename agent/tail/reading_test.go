@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -174,6 +175,40 @@ func TestPartialLinesAreJoinedOverReads(t *testing.T) {
 }
 
 // Everything is accounted for: ranges follow each other from 0 to the end, and lines are counted.
+// TestShortLinesMakeSmallBatches: a batch is bounded by its records too, and nothing is left behind at the end of a file,
+// of a rotated file or of a drain.
+func TestShortLinesMakeSmallBatches(t *testing.T) {
+	t.Parallel()
+	const most, lines = 50, 20_000
+	g := start(t, t.TempDir(), newMemory(), Options{BatchRecords: most})
+	var want []string
+	var text strings.Builder
+	for i := range lines {
+		want = append(want, strconv.Itoa(i))
+		fmt.Fprintf(&text, "%d\n\n", i)
+	}
+	write(t, g.path("app.log"), text.String())
+	g.wants(want...)
+	write(t, g.path("app.log"), text.String())
+	must(t, os.Rename(g.path("app.log"), g.path("app.log.1")))
+	g.wants(slices.Concat(want, want)...)
+	write(t, g.path("app.log"), "other\n"+text.String()) // and one that all partial lines of must be there for
+	cri := make([]string, 0, 3*most)
+	for i := range 3 * most {
+		cri = append(cri, fmt.Sprintf("2026-11-24T10:00:00Z stdout P part%d\n", i))
+	}
+	write(t, g.path("app.log"), strings.Join(cri, ""), "2026-11-24T10:00:00Z stdout F end\n")
+	g.drain()
+	if got := len(g.got()); got != 3*lines+2 {
+		t.Errorf("got %d records, want %d", got, 3*lines+2)
+	}
+	for i, in := range g.intents {
+		if len(in.Cuts) > most+1 {
+			t.Errorf("batch %d has %d records", i, len(in.Cuts))
+		}
+	}
+}
+
 func TestManyFilesAtOnce(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -35,11 +36,14 @@ type Options struct {
 	Now      func() time.Time // time.Now
 	Logger   *zap.Logger      // none
 
-	BatchBytes int           // raw bytes at which a batch is handed over; 1 MiB. A buffer is larger if one line needs it.
-	Pool       int           // how many batches circulate; 3
-	Linger     time.Duration // how long a batch that is not full waits for more; 40ms
-	PollEvery  time.Duration // how often open files are looked at; 1s
-	ScanEvery  time.Duration // how often the globs are expanded; 5s
+	BatchBytes int // raw bytes at which a batch is handed over; 1 MiB. A buffer is larger if one line needs it.
+	// BatchRecords is about how many records a batch is handed over with at most, full or not: what is made of a record is
+	// often larger than the record. 4096.
+	BatchRecords int
+	Pool         int           // how many batches circulate; 3
+	Linger       time.Duration // how long a batch that is not full waits for more; 40ms
+	PollEvery    time.Duration // how often open files are looked at; 1s
+	ScanEvery    time.Duration // how often the globs are expanded; 5s
 	// QuietAfter is how long a file must not have changed until nothing more is expected: of a file whose name is gone,
 	// and of a record whose last line has not come; 5s.
 	QuietAfter time.Duration
@@ -61,6 +65,7 @@ func (o *Options) setDefaults() {
 		o.Logger = zap.NewNop()
 	}
 	setDefault(&o.BatchBytes, 1<<20)
+	setDefault(&o.BatchRecords, 4096)
 	setDefault(&o.Pool, 3)
 	setDefault(&o.OpenFiles, 256)
 	setDefault(&o.Linger, 40*time.Millisecond)
@@ -86,6 +91,7 @@ type Tailer struct {
 	drainCh chan struct{}
 	drained sync.Once
 	changed chan struct{} // the inputs are others: look
+	fill    atomic.Int64  // raw bytes at which a batch is handed over
 	notify  *notifier
 	started time.Time
 
@@ -153,6 +159,7 @@ func New(o Options) (*Tailer, error) {
 		files: map[fileKey]*file{}, streams: map[activity.StreamID]*stream{}, refused: map[string]string{}, strangers: map[fileKey]int64{}, begins: map[[16]byte][]*stream{}, stems: map[string]string{},
 		queues: map[family]*queue{}, damaged: map[string]int64{}, scratch: make([]byte, 64<<10), started: o.Now(),
 	}
+	t.fill.Store(int64(o.BatchBytes))
 	for range o.Pool {
 		t.free <- &pipeline.Raw{Buf: make([]byte, 0, size)}
 	}
@@ -195,6 +202,10 @@ func (t *Tailer) Release(r *pipeline.Raw) {
 	default: // one more than the pool holds: made by Reload
 	}
 }
+
+// Fill has batches handed over with fewer raw bytes than Options.BatchBytes, or with as many again: for lines that what is
+// made of them is much larger than.
+func (t *Tailer) Fill(bytes int) { t.fill.Store(int64(min(bytes, t.o.BatchBytes))) }
 
 // Acked tells that the outcome of these ranges is known.
 func (t *Tailer) Acked(rs []pipeline.Range) {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -54,10 +53,6 @@ without losing its place; one that is wrong is refused, and the one before stays
 	return cmd
 }
 
-// gcPercent keeps garbage at half of what is in use. The agent makes little of it: at full speed this takes a sixth off
-// the resident memory, and no measurable processor time.
-const gcPercent = 50
-
 type runOptions struct {
 	configPath   string
 	exitWhenIdle time.Duration
@@ -71,9 +66,7 @@ type runOptions struct {
 //	admin    ─► probes and metrics of it
 //	screen   ─► a line of progress on a terminal
 func (p *program) run(ctx context.Context, c *config.Config, o runOptions) error {
-	if p.getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+	memory := p.limitMemory(os.DirFS("/"))
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer signal.Stop(signals)
@@ -94,6 +87,9 @@ func (p *program) run(ctx context.Context, c *config.Config, o runOptions) error
 	})
 	if err != nil {
 		return errors.Join(err, sink.Close())
+	}
+	if memory > 0 {
+		log.Info("the garbage collector keeps to four fifths of the container's memory; GOMEMLIMIT sets another limit", zap.Int64("bytes", memory))
 	}
 	began := time.Now()
 	r := &reloader{p: p, path: o.configPath, current: c, agent: a, level: level, log: log}
