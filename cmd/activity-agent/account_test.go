@@ -42,7 +42,7 @@ func TestTheAccountHoldsAtEveryScrape(t *testing.T) {
 	t.Parallel()
 	srv := scripted.Start(t)
 	s := onServer(t, srv, "")
-	s.admin, s.budget, s.nonJSON = freeAddress(t), "6MiB", "drop"
+	s.admin, s.budget, s.nonJSON, s.drain = freeAddress(t), "6MiB", "drop", "10m"
 	s.onServer(srv, "")
 	const rounds, lines = 4, 4000
 	for round := range rounds {

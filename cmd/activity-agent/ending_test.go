@@ -22,6 +22,7 @@ func TestTheLastHundredMilliseconds(t *testing.T) {
 			const lines = 1000
 			srv := scripted.Start(t)
 			s := newSite(t, "sqlite", "")
+			s.drain = "5m"
 			if s.store = store; store == "server" {
 				s.admin = freeAddress(t)
 				s.onServer(srv, "")
@@ -48,6 +49,7 @@ func TestTheLastHundredMilliseconds(t *testing.T) {
 func TestSIGTERMBeforeTheApplicationHasEnded(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "sqlite", "")
+	s.drain = "5m"
 	r := withAdmin(t, s, "").start()
 	s.append(`{"seq":%d}`, 0, 10)
 	r.signal(syscall.SIGTERM)

@@ -95,9 +95,15 @@ type site struct {
 	prefix string
 }
 
+// usualSite is a site without its files.
+func usualSite(t *testing.T, store string) *site {
+	t.Helper()
+	return &site{t: t, dir: t.TempDir(), store: store, budget: "12MiB", nonJSON: "keep", drain: "25s"}
+}
+
 func newSite(t *testing.T, store, more string) *site {
 	t.Helper()
-	s := &site{t: t, dir: t.TempDir(), store: store, budget: "12MiB", nonJSON: "keep", drain: "25s"}
+	s := usualSite(t, store)
 	if store == "elasticsearch" {
 		s.node = estest.Shared(t)
 		s.prefix = s.node.Prefix(t)
@@ -108,7 +114,8 @@ func newSite(t *testing.T, store, more string) *site {
 // newSiteOn is newSite with a node of the test's own.
 func newSiteOn(t *testing.T, node *estest.Node) *site {
 	t.Helper()
-	s := &site{t: t, dir: t.TempDir(), store: "elasticsearch", budget: "12MiB", nonJSON: "keep", drain: "25s", node: node, prefix: node.Prefix(t)}
+	s := usualSite(t, "elasticsearch")
+	s.node, s.prefix = node, node.Prefix(t)
 	return s.made("")
 }
 

@@ -33,19 +33,21 @@ func TestReloadsUnderLoad(t *testing.T) {
 		t.Run(store, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, store, "")
-			s.budget = "6MiB"
+			s.budget, s.drain = "6MiB", "10m"
 			r := withAdmin(t, s, "").start()
 			written, stop := make(chan int, 1), make(chan struct{})
 			go func() {
 				n := 0
-				for ; ; n += 50 {
+				for {
 					select {
 					case <-stop:
 						written <- n
 						return
-					default:
+					case <-time.After(5 * time.Millisecond):
+					}
+					if n < 8000 {
 						s.append(`{"msg":"m","token":"t-%[1]d","seq":%[1]d}`, n, 50)
-						time.Sleep(5 * time.Millisecond)
+						n += 50
 					}
 				}
 			}()

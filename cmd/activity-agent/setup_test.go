@@ -23,7 +23,8 @@ func TestSetupChangesNothingTheSecondTime(t *testing.T) {
 
 func TestSetupPrintsAndExportsWithoutACluster(t *testing.T) {
 	t.Parallel()
-	s := &site{t: t, dir: t.TempDir(), store: "elasticsearch", budget: "12MiB", nonJSON: "keep", prefix: "activities", node: new(estest.Node)}
+	s := usualSite(t, "elasticsearch")
+	s.prefix, s.node = "activities", new(estest.Node)
 	s.made("")
 	text, err := os.ReadFile(s.config)
 	if err != nil {
