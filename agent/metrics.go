@@ -48,6 +48,10 @@ var (
 	descConfigOK = desc("config_last_reload_successful", "0 if the configuration was changed since and refused; else 1.")
 	descReloads  = desc("config_reloads_total", "Attempts to take up a changed configuration.", "result")
 	descDamaged  = desc("archives_damaged_total", "Compressed files that end before their end; what could be read of them was.", "reason")
+	descRemoved  = desc("rotated_files_deleted_total", "Rotated files deleted because all of their records have an outcome.")
+	descFreed    = desc("rotated_bytes_deleted_total", "Bytes of these files.")
+	descVolSize  = desc("log_volume_bytes", "Size of a file system that log files are on.", "directory")
+	descVolFree  = desc("log_volume_free_bytes", "Bytes of it that are free.", "directory")
 	descFiles    = desc("files", "Files that are known.")
 )
 
@@ -90,6 +94,13 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	count(descRetries, a.Retries)
 	count(descPanics, a.Panics)
 	each(descDamaged, c.agent.tailer.Damaged())
+	removed := c.agent.tailer.Removed()
+	count(descRemoved, removed.Files)
+	count(descFreed, removed.Bytes)
+	for _, v := range c.agent.tailer.Volumes() {
+		gauge(descVolSize, v.Size, v.Dir)
+		gauge(descVolFree, v.Free, v.Dir)
+	}
 	var stuck int64
 	if c.agent.Stuck() != "" {
 		stuck = 1

@@ -48,9 +48,9 @@ func TestEveryKeyIsDecodedAndExpanded(t *testing.T) {
 		Files: []tail.Config{
 			{
 				Include: []string{"/logs/**/*.log", "*.ndjson"}, Exclude: []string{"*.gz"}, StartAt: "end", Format: "cri",
-				NonJSON: "dead_letter", Multiline: "traces", TrustIDs: true, MaxLineBytes: 64 << 10,
+				NonJSON: "dead_letter", Multiline: "traces", Delete: "never", VolumeWarning: 85, TrustIDs: true, MaxLineBytes: 64 << 10,
 			},
-			{Include: []string{"b.log"}, StartAt: "beginning", Format: "auto", NonJSON: "keep", Multiline: "traces", MaxLineBytes: 2048},
+			{Include: []string{"b.log"}, StartAt: "beginning", Format: "auto", NonJSON: "keep", Multiline: "traces", Delete: "never", VolumeWarning: 85, MaxLineBytes: 2048},
 		},
 		Pipeline: pipeline.Config{Classify: []userrule.Config{
 			{Name: "noisy", When: `level == "debug" and not (path startsWith "/x")`, Drop: true},

@@ -60,6 +60,8 @@ var rules = map[string]rule{
 	"files[].format":                              {enum: []string{"auto", "json", "docker", "cri", "text"}},
 	"files[].non_json":                            {enum: []string{"keep", "drop", "dead_letter"}},
 	"files[].multiline":                           {enum: []string{"traces", "off"}},
+	"files[].delete":                              {enum: []string{"never", "after_ack"}},
+	"files[].volume_warning":                      {max: 100},
 	"files[].max_line_bytes":                      {size: true, min: 1 << 10, max: 4 << 20},
 	"pipeline.redact.fields[]":                    {text: fieldName},
 	"pipeline.redact.allow[]":                     {text: fieldName},

@@ -227,3 +227,32 @@ func TestALedgerThatIsDeletedIsWrittenAnew(t *testing.T) {
 		})
 	}
 }
+
+// TestDurableBefore: what a file's records are in may be relied on only when all of it is on the disk.
+func TestDurableBefore(t *testing.T) {
+	t.Parallel()
+	d := &faultyDisk{}
+	l := mustOpen(t, t.TempDir(), Options{disk: d})
+	want := func(number uint64, want bool) {
+		t.Helper()
+		if got := l.DurableBefore(number); got != want {
+			t.Errorf("before %d: got %v, want %v", number, got, want)
+		}
+	}
+	want(l.NextBatch(), true)
+	mustAppend(t, l, batchOf(1, id(1), 0, 100))
+	mustAppend(t, l, batchOf(2, id(1), 100, 200))
+	want(1, true)
+	want(2, false)
+	d.set("write", 1000)
+	mustFinish(t, l, 2)
+	mustFinish(t, l, 1)
+	want(3, false)
+	_ = l.Sync()
+	want(3, false)
+	d.set("write", 0)
+	if err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	want(3, true)
+}

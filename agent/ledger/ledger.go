@@ -267,6 +267,21 @@ func (l *Ledger) Pending() []*Intent {
 	return out
 }
 
+// DurableBefore reports whether the outcomes of all batches before that number are on the disk.
+func (l *Ledger) DurableBefore(number uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.state.pending) > 0 && l.state.pending[0].number < number {
+		return false
+	}
+	for _, n := range l.wet {
+		if n < number {
+			return false
+		}
+	}
+	return true
+}
+
 // Durable reports whether the outcome of a batch is on the disk. Journals may be deleted then, and not before.
 func (l *Ledger) Durable(number uint64) bool {
 	l.mu.Lock()

@@ -25,6 +25,13 @@ type Config struct {
 	Multiline string `yaml:"multiline"`
 	// TrustIDs takes a line's own `id` for the activity's, where it is a ULID. Default false.
 	TrustIDs bool `yaml:"trust_ids"`
+	// Delete says whether rotated files are deleted: "never" (default), or "after_ack", once every record of one has an
+	// outcome that is safe on the disk, nothing has been written to it for a minute, and its log goes on in a newer file.
+	// Dead letters of it cannot be replayed then.
+	Delete string `yaml:"delete"`
+	// VolumeWarning is how full the volume of the files may be, in percent, until the agent warns. Default 85; 0 never
+	// warns.
+	VolumeWarning int `yaml:"volume_warning"`
 	// MaxLineBytes is how much of a line is kept; the rest is read, counted and left out. Default 1 MiB, between 1 KiB
 	// and 4 MiB.
 	MaxLineBytes int `yaml:"max_line_bytes"`
@@ -32,7 +39,7 @@ type Config struct {
 
 // DefaultConfig returns the entry that omitted keys fall back to. Include has no default.
 func DefaultConfig() Config {
-	return Config{StartAt: "beginning", Format: "auto", NonJSON: "keep", Multiline: "traces", MaxLineBytes: 1 << 20}
+	return Config{StartAt: "beginning", Format: "auto", NonJSON: "keep", Multiline: "traces", Delete: "never", VolumeWarning: 85, MaxLineBytes: 1 << 20}
 }
 
 // Validate returns everything that is wrong with c, each error beginning with the name of its key.
@@ -47,6 +54,10 @@ func (c *Config) Validate() []error {
 	errs = append(errs, oneOf("format", c.Format, "auto", "json", "docker", "cri", "text")...)
 	errs = append(errs, oneOf("non_json", c.NonJSON, "keep", "drop", "dead_letter")...)
 	errs = append(errs, oneOf("multiline", c.Multiline, "traces", "off")...)
+	errs = append(errs, oneOf("delete", c.Delete, "never", "after_ack")...)
+	if c.VolumeWarning < 0 || c.VolumeWarning > 100 {
+		errs = append(errs, fmt.Errorf("volume_warning: %d is not between 0 and 100", c.VolumeWarning))
+	}
 	if c.MaxLineBytes < 1<<10 || c.MaxLineBytes > 4<<20 {
 		errs = append(errs, fmt.Errorf("max_line_bytes: %d is not between 1024 and 4194304", c.MaxLineBytes))
 	}

@@ -14,5 +14,7 @@
 //	packed.go       which stream an archive belongs to, and reading it
 //	reload.go       reading an intent's bytes again
 //	reconfigure.go  other files to read, while it runs
+//	remove.go       deleting what is done with
+//	volume.go       how full the file systems are
 //	notify.go       hints from the file system
 package tail

@@ -34,29 +34,31 @@ type file struct {
 	sibling bool   // not named by the globs
 	atStart bool   // was there when the agent first started
 
-	fd      *content // nil while closed
-	stream  *stream  // nil until its first line is complete, and for copies
-	copyOf  *stream  // whose content this is a copy of, so far
-	alike   int64    // up to where that was compared
-	size    int64    // of the content, when last looked at; unknownSize for an archive whose end was not seen
-	disk    int64    // size of what is on disk, when last looked at
-	mtime   time.Time
-	changed time.Time // when that changed last
-	behind  time.Time // since when it waits to be read
-	gone    time.Time // since when no known name leads to it
-	final   bool      // nothing will be written to it any more
-	ended   bool      // and all of it has been read
-	limit   int64     // while draining: where it ends
-	queue   *queue    // that it waits in to be read
-	long    *longLine
-	held    bool // it cannot be told yet whether it is a copy
-	packed  bool // an archive
-	probe   *probe
-	flush   bool  // a record waits for its last line in vain: it is read without it
-	flushed int64 // size at which that was done last
-	hold    hold
-	settled int64 // offset before which no line of text waits for another
-	err     error // of the last attempt to read it
+	fd         *content // nil while closed
+	stream     *stream  // nil until its first line is complete, and for copies
+	copyOf     *stream  // whose content this is a copy of, so far
+	alike      int64    // up to where that was compared
+	size       int64    // of the content, when last looked at; unknownSize for an archive whose end was not seen
+	disk       int64    // size of what is on disk, when last looked at
+	mtime      time.Time
+	changed    time.Time // when that changed last
+	behind     time.Time // since when it waits to be read
+	gone       time.Time // since when no known name leads to it
+	final      bool      // nothing will be written to it any more
+	ended      bool      // and all of it has been read
+	limit      int64     // while draining: where it ends
+	queue      *queue    // that it waits in to be read
+	long       *longLine
+	held       bool // it cannot be told yet whether it is a copy
+	packed     bool // an archive
+	probe      *probe
+	keep       bool   // it cannot be deleted
+	doneBefore uint64 // the batches with its records have lower numbers; 0 while it is not done with
+	flush      bool   // a record waits for its last line in vain: it is read without it
+	flushed    int64  // size at which that was done last
+	hold       hold
+	settled    int64 // offset before which no line of text waits for another
+	err        error // of the last attempt to read it
 }
 
 // unread reports whether there are bytes that were not handed over.

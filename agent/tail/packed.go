@@ -82,17 +82,20 @@ func (t *Tailer) readArchive(f *file, fi fs.FileInfo) (more bool, err error) {
 	return more, err
 }
 
-// unpacked notes that an archive was read to its end.
+// unpacked notes that an archive was read to its end. The size of a damaged one is not kept, so that it is never taken for
+// a sound one.
 func (t *Tailer) unpacked(f *file) error {
+	size := f.size
 	if why := f.fd.arc.damage; why != "" {
+		size = 0
 		t.damaged[why]++
 		t.o.Logger.Error("an archive is damaged: what could be read of it was, and the rest is lost", zap.String("path", f.path),
 			zap.String("damage", why), zap.Int64("bytes_read", f.size))
 	}
-	if f.stream == nil || f.stream.Size == f.size {
+	if f.stream == nil || f.stream.Size == size {
 		return nil
 	}
-	f.stream.Size = f.size
+	f.stream.Size = size
 	return t.put(f.stream)
 }
 

@@ -363,7 +363,7 @@ func TestValidateNamesTheKeys(t *testing.T) {
 	for _, err := range c.Validate() {
 		got = append(got, strings.SplitN(err.Error(), ":", 2)[0])
 	}
-	want := []string{"include[0]", "include[1]", "start_at", "format", "non_json", "multiline", "max_line_bytes"}
+	want := []string{"include[0]", "include[1]", "start_at", "format", "non_json", "multiline", "delete", "max_line_bytes"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}

@@ -19,6 +19,22 @@ type memory struct {
 	mu      sync.Mutex
 	streams map[activity.StreamID]ledger.Stream
 	puts    int
+	wet     bool // outcomes are not on the disk
+}
+
+func (m *memory) NextBatch() uint64 { return 1 }
+
+func (m *memory) DurableBefore(uint64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !m.wet
+}
+
+// sink lets outcomes reach the disk, or not.
+func (m *memory) sink(wet bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.wet = wet
 }
 
 var _ Registry = (*memory)(nil)

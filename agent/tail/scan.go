@@ -48,7 +48,9 @@ func (t *Tailer) scan(now time.Time) {
 	})
 	t.welcome(fresh)
 	t.retire(now)
+	t.removeDone(now)
 	t.forget(now)
+	t.lookAtVolumes(now)
 	t.scanned, t.scannedAt = true, now
 	dirs := make(map[string]bool, len(l))
 	for dir := range l {

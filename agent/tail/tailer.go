@@ -26,6 +26,10 @@ type Registry interface {
 	PutStream(ledger.Stream) error
 	// ForgetStream removes a stream.
 	ForgetStream(activity.StreamID) error
+	// NextBatch is the number of the next batch.
+	NextBatch() uint64
+	// DurableBefore reports whether all batches before that number have an outcome that is on the disk.
+	DurableBefore(number uint64) bool
 }
 
 // Options configures a Tailer. Zero values take the defaults named.
@@ -49,6 +53,8 @@ type Options struct {
 	QuietAfter time.Duration
 	// JoinWait is how long a line of text waits for the next, which may be the first of its stack trace; 500ms.
 	JoinWait time.Duration
+	// DeleteAfter is how long a rotated file must not have changed until it may be deleted; 1m.
+	DeleteAfter time.Duration
 	// ForgetAfter is how long a stream without a file is remembered; 24h.
 	ForgetAfter time.Duration
 	// OpenFiles is how many files at their end are kept open at most; 256.
@@ -73,6 +79,7 @@ func (o *Options) setDefaults() {
 	setDefault(&o.ScanEvery, 5*time.Second)
 	setDefault(&o.QuietAfter, 5*time.Second)
 	setDefault(&o.JoinWait, 500*time.Millisecond)
+	setDefault(&o.DeleteAfter, time.Minute)
 	setDefault(&o.ForgetAfter, 24*time.Hour)
 }
 
@@ -95,25 +102,29 @@ type Tailer struct {
 	notify  *notifier
 	started time.Time
 
-	mu        sync.Mutex // guards what follows; the loop holds it while it works
-	first     bool       // nothing was ever read with this registry
-	size      int        // of a batch's buffer: a batch, or the longest line
-	inputs    []*input
-	files     map[fileKey]*file
-	streams   map[activity.StreamID]*stream
-	begins    map[[16]byte][]*stream // streams by Begin
-	stems     map[string]string      // base name → stemOf, of names that come up in every scan
-	refused   map[string]string      // path → why it cannot be read
-	complaint map[string]string      // what was logged of it at the scan before
-	strangers map[fileKey]int64      // siblings that are nothing of ours, by their size then
-	seq       int                    // of the file found last
-	open      int                    // files with a descriptor
-	ring      []*queue               // families with something to read, in turn
-	queues    map[family]*queue
-	unpack    unpacker
-	waiting   []*file          // with a line that waits for the next
-	unpacking *file            // the one archive that is being read
-	damaged   map[string]int64 // archives by why they end before their end
+	mu         sync.Mutex // guards what follows; the loop holds it while it works
+	first      bool       // nothing was ever read with this registry
+	size       int        // of a batch's buffer: a batch, or the longest line
+	inputs     []*input
+	files      map[fileKey]*file
+	streams    map[activity.StreamID]*stream
+	begins     map[[16]byte][]*stream // streams by Begin
+	stems      map[string]string      // base name → stemOf, of names that come up in every scan
+	refused    map[string]string      // path → why it cannot be read
+	complaint  map[string]string      // what was logged of it at the scan before
+	strangers  map[fileKey]int64      // siblings that are nothing of ours, by their size then
+	seq        int                    // of the file found last
+	open       int                    // files with a descriptor
+	ring       []*queue               // families with something to read, in turn
+	queues     map[family]*queue
+	unpack     unpacker
+	waiting    []*file // with a line that waits for the next
+	removed    Removed
+	volumes    map[uint64]*volume // by device
+	volumesAt  time.Time          // when they were looked at
+	statVolume func(dir string) (size, free int64, err error)
+	unpacking  *file            // the one archive that is being read
+	damaged    map[string]int64 // archives by why they end before their end
 
 	cur      *pipeline.Raw // being filled
 	curSince time.Time     // when its first bytes came
@@ -157,7 +168,7 @@ func New(o Options) (*Tailer, error) {
 		inputs: inputs, size: size, changed: make(chan struct{}, 1),
 		o: o, out: make(chan *pipeline.Raw, 1), free: make(chan *pipeline.Raw, o.Pool), drainCh: make(chan struct{}),
 		files: map[fileKey]*file{}, streams: map[activity.StreamID]*stream{}, refused: map[string]string{}, strangers: map[fileKey]int64{}, begins: map[[16]byte][]*stream{}, stems: map[string]string{},
-		queues: map[family]*queue{}, damaged: map[string]int64{}, scratch: make([]byte, 64<<10), started: o.Now(),
+		queues: map[family]*queue{}, damaged: map[string]int64{}, volumes: map[uint64]*volume{}, statVolume: statVolume, scratch: make([]byte, 64<<10), started: o.Now(),
 	}
 	t.fill.Store(int64(o.BatchBytes))
 	for range o.Pool {

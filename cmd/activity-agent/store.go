@@ -82,3 +82,5 @@ type noStreams struct{}
 func (noStreams) Streams() []ledger.Stream             { return nil }
 func (noStreams) PutStream(ledger.Stream) error        { return nil }
 func (noStreams) ForgetStream(activity.StreamID) error { return nil }
+func (noStreams) NextBatch() uint64                    { return 1 }
+func (noStreams) DurableBefore(uint64) bool            { return false }
