@@ -272,34 +272,50 @@ func (r *reading) said(p *phrase) (activity.Kind, string) {
 	return activity.NoKind, ""
 }
 
-// acted reads the names of actions, the most telling first.
+// actions are the roles that may hold the name of an action, the most telling first.
+var actions = [...]role{roleAction, role(activity.EventType), role(activity.Operation), roleEvent, role(activity.ActivityType), roleType}
+
+// acted reads the names of actions, and then the first word of a statement.
 func (r *reading) acted(p *phrase) (activity.Kind, string) {
-	someone := r.someone()
-	for _, x := range [...]role{roleAction, role(activity.EventType), role(activity.Operation), roleEvent, role(activity.ActivityType), roleType} {
+	someone, deed := r.someone(), r.deed()
+	for _, x := range actions {
 		v := r.value(x)
 		if len(v) < 2 || len(v) > 100 || bytes.Count(v, space) > 4 {
 			continue
 		}
 		p.read(v)
 		k, by := p.kind(someone)
-		switch {
-		case k == activity.NoKind,
-			x == role(activity.ActivityType) && k != activity.AuthEvent,              // our own free name of an activity is no claim
-			x == roleEvent && k != activity.AuthEvent && bytes.IndexByte(v, ' ') > 0, // a sentence is no name
-			x == roleType && k != activity.AuthEvent && !(someone && p.n > 1):        // a type may be that of anything
-		case x == roleEvent && !someone && k != activity.AuthEvent && r.markers&markLevelKey != 0:
-			// A logger's event, such as structlog's, is a message where nobody did anything.
-		default:
+		if k == activity.AuthEvent || k != activity.NoKind && deed && r.names(x, p, someone) {
 			return k, "action:" + by
 		}
 	}
 	if v := r.value(roleStatement); v != nil {
 		p.read(v[:min(len(v), 24)])
-		if k, _ := p.kind(true); p.n > 0 && k != activity.NoKind {
+		if k, _ := p.kind(true); k != activity.NoKind {
 			return k, "shape:statement"
 		}
 	}
 	return activity.NoKind, ""
+}
+
+// deed reports whether the line can be about what somebody did: a logger's line that names nobody and nothing it was
+// done to is what the program itself does.
+func (r *reading) deed() bool {
+	return r.nodes[roleLevel] == 0 || r.nodes[activity.Description]+r.nodes[roleEvent] == 0 || r.someone() ||
+		r.has(activity.IPAddress, activity.EntityType, activity.EntityID, activity.TableName, activity.RecordID)
+}
+
+// names reports whether what has the role is the name of an action, and not any text or type.
+func (r *reading) names(x role, p *phrase, someone bool) bool {
+	switch x {
+	case role(activity.ActivityType): // our own free name of an activity is no claim
+		return false
+	case roleEvent: // a sentence is no name
+		return bytes.IndexByte(r.value(x), ' ') < 0
+	case roleType: // a type may be that of anything
+		return someone && p.n > 1
+	}
+	return true
 }
 
 var space = []byte{' '}

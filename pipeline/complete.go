@@ -20,8 +20,9 @@ type detour struct {
 // elsewhere says which field takes a role's value in kinds that lack the field of that name. A field that has a value
 // of its own is never overwritten.
 var elsewhere = []detour{
-	// The name of an authentication event, where a logger has it for a message.
+	// The name of what was done, where a logger has it for a message.
 	{roleEventName, activity.Of(activity.AuthEvent), activity.EventType},
+	{roleEventName, activity.Of(activity.DataAccess, activity.DataChange), activity.Operation},
 	{role(activity.ServiceNameExternal), activity.AllKinds &^ activity.Of(activity.ExternalAPI), activity.ServiceName},
 	{roleService, activity.AllKinds, activity.ServiceName},
 	{roleUser, activity.AllKinds, activity.UserID},

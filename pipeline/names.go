@@ -119,6 +119,8 @@ var wrappers = "data payload detail properties attributes attrs attr event_data 
 // late marks a row of roleNames whose names come after those of the rows without.
 const late role = 0x80
 
+var _ [late - roleCount]struct{} // roles stay below it
+
 // roleNames is the general reading: what loggers and applications call things, most telling first. A dot stands for
 // nesting, or for itself. Fields' own names come before all of these. Each name is also known in camelCase, PascalCase
 // and kebab-case.
