@@ -60,14 +60,14 @@ func (p *Pipeline) leftOver(own uint32, comma bool) bool {
 		return p.bareValue(v)
 	}
 	if own == 0 {
-		return w.members(0, v, comma)
+		return w.members(0, v, r.flags.pair, comma)
 	}
 	if int(r.tape.Nodes[0].Children)*int(r.tape.Nodes[own].Children) > maxCompared {
 		if comma {
 			w.out = append(w.out, ',')
 		}
 		w.out = append(w.out, `"line_members":{`...)
-		w.members(0, v, false)
+		w.members(0, v, r.flags.pair, false)
 		w.out = append(w.out, '}')
 		return true
 	}
@@ -91,7 +91,7 @@ func (p *Pipeline) bareValue(v redact.Verdict) (kept bool) {
 func (p *Pipeline) mergeMembers(own uint32, v redact.Verdict, comma bool) (wrote bool) {
 	r, w := &p.rec, &p.vals
 	masked := maskedNames{objects: [2]uint32{0, own}, number: w.lastNames.number}
-	pair := w.namesSecret(0)
+	pair := r.flags.pair
 	for j := uint32(1); j < r.tape.Nodes[0].Next; j = r.tape.Nodes[j].Next {
 		n := &r.tape.Nodes[j]
 		if n.Flags&(tape.Taken|tape.Duplicate) != 0 {

@@ -299,13 +299,13 @@ func (w *writer) asString(i uint32, v redact.Verdict) {
 
 func (w *writer) object(i uint32, v redact.Verdict) {
 	w.out = append(w.out, '{')
-	w.members(i, v, false)
+	w.members(i, v, w.namesSecret(i), false)
 	w.out = append(w.out, '}')
 }
 
 // members writes the members of object i that are not taken, with a comma before the first if some are there already.
-func (w *writer) members(i uint32, v redact.Verdict, comma bool) (wrote bool) {
-	pair := w.namesSecret(i)
+// pair says that one of them names a secret.
+func (w *writer) members(i uint32, v redact.Verdict, pair, comma bool) (wrote bool) {
 	masked := maskedNames{objects: [2]uint32{i}}
 	end := w.t.Nodes[i].Next
 	for j := i + 1; j < end; j = w.t.Nodes[j].Next {

@@ -68,7 +68,7 @@ func (s *scan) list(i int) int {
 	}
 	first := span(text, i+1, isSpace)
 	depth := 0
-	for depth < 64 && hasAt(text, first+depth, `\`) {
+	for depth < maxBetween && hasAt(text, first+depth, `\`) {
 		depth++
 	}
 	done := &s.listEnd[min(bits.Len(uint(depth)), len(s.listEnd)-1)]
@@ -131,7 +131,7 @@ func (s *scan) announced(before []byte, paired bool, start, end int) {
 	}
 }
 
-// maxObject bounds how far the two halves of a name and value pair are looked for.
+// maxObject bounds how far the two halves of a name and value pair are looked for, once this was done often in a text.
 const maxObject = 4096
 
 // sibling masks the values in {"key": "password", "value": "…"}, in either order, and the one that follows the name in a
@@ -156,13 +156,51 @@ func (s *scan) sibling(i int, k key) int {
 			return s.emit(body, stop, SecretName)
 		}
 	}
-	for n := end; n < len(text) && n < end+maxObject && text[n] != '}' && text[n] != '{'; n++ {
-		s.named(n)
-	}
-	for n := k.start - 1; n > 0 && n > k.start-maxObject && text[n] != '{' && text[n] != '}'; n-- {
+	s.namedBehind(end+depth+1, quote, depth)
+	for n := k.start - 1; n > 0 && n > k.start-s.reach() && text[n] != '{' && text[n] != '}'; n-- {
+		s.walked++
 		s.named(n)
 	}
 	return 0
+}
+
+// reach is how far a walk may go: as far as it likes until the text was walked over a few times, and maxObject after that.
+func (s *scan) reach() int {
+	if s.walked < 4*len(s.text) {
+		return len(s.text)
+	}
+	return maxObject
+}
+
+// namedBehind masks the named values between i and the end of the object, whose names have depth backslashes before their
+// quotes. Objects in it are none of its own.
+func (s *scan) namedBehind(i int, quote byte, depth int) {
+	text, level := s.text, 0
+	for n, stop := i, i+s.reach(); n < len(text) && n < stop; n++ {
+		s.walked++
+		switch c := text[n]; {
+		case c == '{':
+			level++
+		case c == '}':
+			if level--; level < 0 {
+				return
+			}
+		case level == 0 && (c == ':' || c == '='):
+			s.named(n)
+		case c == quote && n > 0 && n-depth >= i && slashesBefore(text, n, depth+1) == depth:
+			end := min(quotedEnd(text, n+1, quote, depth)+depth, len(text)-1)
+			s.walked += end - n
+			n = end
+		}
+	}
+}
+
+// slashesBefore counts the backslashes before i, up to a most.
+func slashesBefore(text []byte, i, most int) (n int) {
+	for n < most && n < i && text[i-1-n] == '\\' {
+		n++
+	}
+	return n
 }
 
 // named masks the value after the sign at i, if the key before it is one that holds a named value.
@@ -190,9 +228,9 @@ func formBody(text []byte, i int) int {
 // valueKey returns the key before the sign at i if it is one that holds a named value.
 func (s *scan) valueKey(i int) (k key, ok bool) {
 	text := s.text
-	k.end = back(text, i, max(0, i-4), isSpace)
+	k.end = back(text, i, max(0, i-maxBetween), isSpace)
 	end := k.end
-	for k.end > 0 && end-k.end < 64 && closesKey(text[k.end-1]) {
+	for k.end > 0 && end-k.end < maxBetween && closesKey(text[k.end-1]) {
 		k.end--
 	}
 	k.quoted = k.end < end

@@ -9,6 +9,10 @@ type key struct {
 	query      bool // a parameter of a URL or form
 }
 
+// maxBetween bounds the spaces around a sign, and the quotes and backslashes between it and a name: JSON in a string in ten
+// others has 2047.
+const maxBetween = 4096
+
 func (s *scan) name(k key) []byte { return s.text[k.start:k.end] }
 
 // pair looks at a colon or an equals sign: an assignment whose key is a secret name, or a URL. This is what protects
@@ -113,9 +117,9 @@ func (s *scan) keyBefore(i int) (k key, ok bool) {
 	if text[i] == '=' && i > 0 {
 		i -= operator(text[:i])
 	}
-	end := back(text, i, max(0, i-4), isSpace)
+	end := back(text, i, max(0, i-maxBetween), isSpace)
 	k.end = end
-	for k.end > 0 && i-k.end < 64 && closesKey(text[k.end-1]) {
+	for k.end > 0 && end-k.end < maxBetween && closesKey(text[k.end-1]) {
 		k.end--
 	}
 	k.quoted = k.end < end
@@ -203,7 +207,7 @@ func (s *scan) valueStart(i int, k key) (start int, quote byte, depth int) {
 	for start < len(text) && start < i+4 && (text[start] == '=' || text[start] == '>' || text[start] == ':') {
 		start++ // "=>", ":=", "::=", "==="
 	}
-	for n := 0; start < len(text) && n < 32 && (is(text[start], isSpace) || hasAt(text, start, `\t`)); n++ {
+	for n := 0; start < len(text) && n < maxBetween && (is(text[start], isSpace) || hasAt(text, start, `\t`)); n++ {
 		if !k.quoted && text[start] == '\n' {
 			return len(text), 0, 0
 		}
@@ -213,7 +217,7 @@ func (s *scan) valueStart(i int, k key) (start int, quote byte, depth int) {
 		start++
 	}
 	q := start
-	for q < len(text) && text[q] == '\\' && q-start < 64 {
+	for q < len(text) && text[q] == '\\' && q-start < maxBetween {
 		q++
 	}
 	if q+1 < len(text) && q == start && isQuote(text[q+1]) && (lower(text[q]) == 'b' || lower(text[q]) == 'u' || lower(text[q]) == 'r') {

@@ -58,6 +58,7 @@ type scan struct {
 	base64End  int    // base64 is decoded up to here
 	percentEnd int    // percent-encoded runs are decoded up to here
 	listEnd    [8]int // lists are looked through up to here, by the depth of their quotes
+	walked     int    // bytes gone over in search of named values
 	valuesEnd  int    // and tuples of SQL
 
 	form                                 bool // plus signs were read both ways

@@ -34,11 +34,8 @@ func (s *scan) basic(i int) int {
 		return 0
 	}
 	end := credentialEnd(s.text, start)
-	if end-start > 1024 {
-		return 0
-	}
-	var buf [1024]byte
-	plain := decodeBase64(buf[:0], s.text[start:end])
+	var buf [1024]byte // the name is in front
+	plain := decodeBase64(buf[:0], s.text[start:min(end, start+len(buf))])
 	for k, c := range plain {
 		if c < ' ' {
 			return 0

@@ -8,7 +8,7 @@ func (s *scan) sql(i int) int {
 		return s.tuple(i)
 	}
 	k := i
-	for k > 0 && i-k < 4 && (text[k-1] == ' ' || text[k-1] == '(') {
+	for k > 0 && i-k < maxBetween && (text[k-1] == ' ' || text[k-1] == '(') {
 		k--
 	}
 	if k == i || k < 2 {
@@ -61,7 +61,7 @@ func setsPassword(v []byte) bool {
 
 // column reports whether the name before i, behind spaces and a NOT, is a secret one.
 func (s *scan) column(i int) bool {
-	k := back(s.text, i, max(0, i-4), isSpace)
+	k := back(s.text, i, max(0, i-maxBetween), isSpace)
 	if n := k - len(" not"); hasFold(s.text, n, " not") {
 		k = n
 	}
@@ -77,7 +77,7 @@ const maxColumns = 8192
 // brackets looks at an opening bracket: the values of (name, password) VALUES ('bob', 'x'), and token IN ('x', 'y').
 func (s *scan) brackets(i int) int {
 	text := s.text
-	k := back(text, i, max(0, i-4), isSpace)
+	k := back(text, i, max(0, i-maxBetween), isSpace)
 	switch {
 	case i < s.valuesEnd || k < 3:
 	case hasFold(text, k-len(" in"), " in"):

@@ -1,6 +1,7 @@
 package redact
 
-const maxAuthority = 2048
+// maxRaw bounds how far behind a sign that ends an authority the at sign of a password is looked for.
+const maxRaw = 2048
 
 // url looks at "://": a password in front of the host, or a token in its place (RFC 3986, 3.2.1).
 func (s *scan) url(i int) int {
@@ -13,9 +14,8 @@ func (s *scan) url(i int) int {
 		return 0
 	}
 	end := start
-	limit := min(len(text), start+maxAuthority)
 	colon, at := -1, -1
-	for ; end < limit && !endsAuthority(text[end]); end++ {
+	for ; end < len(text) && !endsAuthority(text[end]); end++ {
 		switch text[end] {
 		case ':':
 			if colon < 0 && at < 0 {
@@ -26,7 +26,7 @@ func (s *scan) url(i int) int {
 		}
 	}
 	if at < 0 && colon > start && text[start] != '[' && span(text, colon+1, isNumeral) < end {
-		at = rawPassword(text, end, limit)
+		at = rawPassword(text, end)
 	}
 	if at < 0 {
 		return 0
@@ -52,8 +52,8 @@ func endsAuthority(c byte) bool {
 }
 
 // rawPassword finds the at sign after a password with an unescaped slash, question mark or hash in it.
-func rawPassword(text []byte, i, limit int) int {
-	for limit = min(limit, i+256); i < limit; i++ {
+func rawPassword(text []byte, i int) int {
+	for limit := min(len(text), i+maxRaw); i < limit; i++ {
 		switch c := text[i]; {
 		case c == '@':
 			return i
