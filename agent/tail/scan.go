@@ -346,8 +346,8 @@ func (t *Tailer) retire(now time.Time) {
 			t.enqueue(f)
 			continue
 		}
-		if gone {
-			t.lose(f, now)
+		if waits := f.copyOf != nil && !f.packed && f.copyOf.off < f.size; gone && !waits {
+			t.lose(f, now) // but for a copy that may be needed until its original has been read as far
 		}
 	}
 }
