@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -438,3 +439,42 @@ func TestACopyThatIsShorterThanWhatWasRead(t *testing.T) {
 		}
 	}
 }
+
+// TestAnIdleFileIsNeverForgotten: however long nothing is written to a file, what was read of it is known as long as it is
+// there, also over restarts.
+func TestAnIdleFileIsNeverForgotten(t *testing.T) {
+	t.Parallel()
+	dir, reg := t.TempDir(), newMemory()
+	now := &fakeTime{t: time.Now()}
+	o := Options{Now: now.now, NoNotify: true}
+	lines := numbered("a", 6)
+	g := start(t, dir, reg, o)
+	write(t, g.path("app.log"), text(lines[:2]))
+	for i := 2; i < 6; i += 2 {
+		until(t, func() bool { now.add(time.Second); return len(g.got()) == 2 })
+		for range 60 {
+			now.add(time.Hour)
+			time.Sleep(3 * time.Millisecond)
+		}
+		if len(reg.Streams()) != 1 {
+			t.Fatalf("after 60 hours: %d streams", len(reg.Streams()))
+		}
+		g.stop()
+		write(t, g.path("app.log"), text(lines[i:i+2]))
+		g = start(t, dir, reg, o)
+	}
+	until(t, func() bool { now.add(time.Second); return len(g.got()) >= 2 })
+	if got := g.got(); !slices.Equal(got, lines[4:]) {
+		t.Errorf("got %q, want %q", got, lines[4:])
+	}
+}
+
+// A fakeTime is a clock that is set.
+type fakeTime struct {
+	mu sync.Mutex
+	t  time.Time
+}
+
+func (f *fakeTime) now() time.Time { f.mu.Lock(); defer f.mu.Unlock(); return f.t }
+
+func (f *fakeTime) add(d time.Duration) { f.mu.Lock(); defer f.mu.Unlock(); f.t = f.t.Add(d) }
