@@ -15,6 +15,9 @@ func (s *scan) digits(i int) int {
 			return e
 		}
 	}
+	if e := s.toldCode(i, end); e > i {
+		return e
+	}
 	if end-i == 3 && (s.r.enabled[USSSN] || s.r.enabled[USITIN]) {
 		if e := s.ssn(i); e > i {
 			return e

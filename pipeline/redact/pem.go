@@ -2,7 +2,7 @@ package redact
 
 import "bytes"
 
-// dashes looks at two dashes, a PEM block or the flag of a command line, or at curl's "-u".
+// dashes looks at two dashes, a PEM block or the flag of a command line, or at one before a letter.
 func (s *scan) dashes(i int) int {
 	text := s.text
 	if hasAt(text, i, "-u ") {
@@ -14,6 +14,9 @@ func (s *scan) dashes(i int) int {
 	start := i
 	for start > 0 && i-start < 5 && text[start-1] == '-' {
 		start--
+	}
+	if start == i && !hasAt(text, i, "--") {
+		return s.option(i)
 	}
 	if hasAt(text, start, "-----BEGIN ") {
 		return s.pem(start)

@@ -8,10 +8,10 @@ const (
 	atDigit  = 1 << 3 // shifts, in bits
 	atPoint  = 2 << 3 // a byte that a detector looks at for itself
 	atDash   = 3 << 3
-	atB      = 4 << 3 // "Bearer", "Basic"
-	atEA     = 5 << 3
+	atB      = 4 << 3 // the first letter of "be", "ba", "wo", "wd", "ke"
+	atEA     = 5 << 3 // and the second
 	atEscape = 6 << 3 // a backslash
-	atU      = 7 << 3 // what follows a backslash that hides a sign
+	atU      = 7 << 3 // what follows a backslash that hides a sign, or a dash before a flag
 )
 
 func (r *Rules) buildTriggers() {
@@ -32,14 +32,14 @@ func (r *Rules) buildTriggers() {
 		t[c] |= 1 << atPoint
 	}
 	t['-'] |= 1 << atDash
-	for _, c := range "bB" {
+	for _, c := range "bBwWkK" {
 		t[c] |= 1 << atB
 	}
-	for _, c := range "eaEA" {
+	for _, c := range "eaodEAOD" {
 		t[c] |= 1 << atEA
 	}
 	t['\\'] |= 1 << atEscape
-	for _, c := range "uUx/" {
+	for _, c := range "uUx/pPawcCsStTkAX" {
 		t[c] |= 1 << atU
 	}
 	r.anyDigit = r.enabled[IP] || r.enabled[Phone]
@@ -148,9 +148,14 @@ func (s *scan) candidate(i int) int {
 	case '@':
 		return s.at(i)
 	case '-':
+		if i > 0 && is(s.text[i-1], isAlnum) && !hasAt(s.text, i, "--") {
+			return 0 // a hyphen
+		}
 		return s.dashes(i)
 	case 'b', 'B':
 		return s.scheme(i)
+	case 'w', 'W', 'k', 'K':
+		return s.prose(i)
 	case '%':
 		if hasAt(s.text, i, "%u") {
 			return s.escape(i)

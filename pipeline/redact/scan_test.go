@@ -223,7 +223,7 @@ func TestScanIsLinear(t *testing.T) {
 		"%3D ", "=", ":", "password=", "password", "a:", "://", "a://b:", "http://a:b", "'", "password '", "\\", `\u0041`, "&", "&lt;", "&amp;&",
 		"<", ">", "<password>", "-", "--", "--password ", "-----BEGIN ", "-----BEGIN PRIVATE KEY", "-----END PRIVATE KEY-----",
 		"Bearer ", "bearer a", "basic YTpi ", "b", "GB82 ", "GB82WEST", "GB82 WEST 1234 ", "aGVsbG8gd29y/", "aGVsbG8gd29ybGQg", "aaaa/", "_", "a_", "sk-", "ghp_", "-AKIA",
-		"SG.", "a.", "Q~", "8Q~", "{", "[", "token=[", "token={\"", "(", "+1", "(1", "::", "a:b:", "Cookie: a=", "authorization: digest ", "1.1.", "x,y=", "token=a,b,c,d,", "\x80", "\xff", "é", "[REDACTED]", "password=[REDACTED]", "=a&", "?code=", "eyJ-", "cookie: ", "cookie: a", "token: expired ", "authorization: bearer ", "-----BEGIN RSA PRIVATE KEY-----", "<!--", "password:\"", "password: \" ", "a:b@", ":@", "a:a", "passphrase: a ",
+		"SG.", "a.", "Q~", "8Q~", "{", "[", "token=[", "token={\"", "(", "+1", "(1", "::", "a:b:", "Cookie: a=", "authorization: digest ", "1.1.", "x,y=", "token=a,b,c,d,", "\x80", "\xff", "é", "[REDACTED]", "password=[REDACTED]", "=a&", "?code=", "eyJ-", "cookie: ", "cookie: a", "token: expired ", "authorization: bearer ", "-----BEGIN RSA PRIVATE KEY-----", "<!--", "password:\"", "password: \" ", "a:b@", ":@", "a:a", "passphrase: a ", "password is ", "password for ", "password ", "key is ", "is 1234 ", "mysql -p", " -p", "-p\"", "mysql -p'", "key=a1", "key=\"a1",
 	} {
 		text := []byte(strings.Repeat(unit, size/len(unit)))
 		begun := time.Now()

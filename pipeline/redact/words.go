@@ -67,7 +67,8 @@ func statusWord(v []byte) bool {
 		"using", "reading", "checking", "verified", "verifying", "validating", "validated", "unable", "at", "for", "from",
 		"in", "of", "to", "with", "and", "or", "if", "when", "please", "enter", "choose", "use", "via", "by", "see", "n/a",
 		"there", "it", "its", "only", "already", "string", "bearer", "basic", "digest", "unsafe", "weak", "strong", "low",
-		"insufficient", "token", "strict", "lax", "expires", "expiring", "authentication", "authorization", "got":
+		"insufficient", "token", "strict", "lax", "expires", "expiring", "authentication", "authorization", "got", "expire", "never", "comply", "zero", "null",
+		"stored", "sent", "safe", "last", "just", "now":
 		return true
 	}
 	return false

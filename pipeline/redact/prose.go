@@ -1,0 +1,198 @@
+package redact
+
+import "bytes"
+
+// prose looks at a "wo", "wd" or "ke": the middle of a password, or the beginning of a key, that a sentence gives away.
+// "the password is hunter2", "password for bob was changed to swordfish", "password \"hunter2\"", "API key is 9PMZ2K…".
+func (s *scan) prose(i int) int {
+	text := s.text
+	if !mayBeNoun(text, i) {
+		return 0
+	}
+	start, end, password := secretNoun(text, i)
+	if end == 0 || end+1 >= len(text) || text[end] != ' ' {
+		return 0
+	}
+	at, link := linked(text, end)
+	if at >= len(text) || link == unlinked && !password {
+		return 0
+	}
+	from, to := at, 0
+	quoted := isQuote(text[at])
+	if quoted {
+		from++
+		near := text[:min(len(text), from+maxSaid)]
+		if to = quotedEnd(near, from, text[at], 0); to == len(near) || bytes.IndexByte(text[from:to], ' ') >= 0 {
+			return 0
+		}
+	} else {
+		to = bareEnd(text[:min(len(text), from+maxSaid)], from, key{})
+		for to > from && (text[to-1] == '.' || text[to-1] == '?' || text[to-1] == ':') {
+			to--
+		}
+	}
+	v := text[from:to]
+	switch {
+	case placeholder(v), literal(v), statusWord(v):
+		return 0
+	case !password:
+		if !Credential(v) || identifiers[wordBefore(text, start)] {
+			return 0
+		}
+	case quoted:
+	case link == unlinked && !looksPassword(v), link == said && !saidPassword(text, v, to), link == set && !saidPassword(text, v, to) && !endsClause(text, to):
+		return 0
+	}
+	return s.emit(from, to, SecretName)
+}
+
+// maxSaid bounds how far a secret in a sentence reaches.
+const maxSaid = 256
+
+// mayBeNoun is a first look at the letters around i.
+func mayBeNoun(text []byte, i int) bool {
+	var before byte
+	if i > 0 {
+		before = lower(text[i-1])
+	}
+	if lower(text[i]) == 'w' {
+		return before == 's' || before == 'p' || before == 'n' || before == 't'
+	}
+	return i+2 < len(text) && (before == 'o' && lower(text[i+2]) == 'n' || !is(before, isAlpha) && lower(text[i+2]) == 'y')
+}
+
+// secretNoun returns the word around i if it is a password or a key.
+func secretNoun(text []byte, i int) (start, end int, password bool) {
+	start = back(text, i, max(0, i-8), isAlpha)
+	end = span(text[:min(len(text), i+8)], i, isAlpha)
+	if joined(text, start) {
+		return 0, 0, false
+	}
+	var b [24]byte
+	switch string(fold(&b, text[start:end])) {
+	case "password", "passwd", "pwd", "passwort", "kennwort", "wachtwoord":
+		return start, end, true
+	case "key", "token":
+		return start, end, false
+	}
+	return 0, 0, false
+}
+
+// How a sentence leads from a password to its value.
+const (
+	unlinked = iota // "password hunter2"
+	said            // "password is hunter2"
+	set             // "password was set to hunter2"
+)
+
+// linked skips the words after a noun that lead to its value, from the space at i on.
+func linked(text []byte, i int) (at, link int) {
+	others := 0
+	for at = i; ; {
+		for at < len(text) && text[at] == ' ' {
+			at++
+		}
+		end := at
+		for end < len(text) && end < at+24 && is(text[end], isAlnum|isLocal) {
+			end++
+		}
+		var b [24]byte
+		switch string(fold(&b, text[at:end])) {
+		case "is", "was", "ist", "lautet", "war", "est", "wurde", "are", "were":
+			link = max(link, said)
+		case "to", "auf":
+			link = set
+		case "set", "changed", "reset", "updated", "now", "just", "still", "been", "has", "jetzt", "changing", "setting":
+			if end < len(text) && text[end] != ' ' {
+				return at, link
+			}
+		case "for", "of", "von":
+			others = 4
+		default:
+			if others == 0 || link != unlinked || end == at {
+				return at, link
+			}
+			others--
+		}
+		if end >= len(text) || text[end] != ' ' {
+			return at, link
+		}
+		at = end
+	}
+}
+
+// looksPassword reports whether v is no word: letters and digits in one piece.
+func looksPassword(v []byte) bool {
+	var seen uint16
+	for _, c := range v {
+		if bytes.IndexByte([]byte("-/:.,_=()[]{}<>'"), c) >= 0 {
+			return false
+		}
+		seen |= class[c]
+	}
+	return len(v) >= 6 && seen&isNumeral != 0 && seen&isAlpha != 0 && !algorithm(v)
+}
+
+// saidPassword reports whether v, which ends before end, is a value that somebody states, and no word about it.
+func saidPassword(text, v []byte, end int) bool {
+	if len(v) < 4 || algorithm(v) {
+		return false
+	}
+	if span(v, 0, isNumeral) == len(v) {
+		return endsClause(text, end)
+	}
+	for _, c := range v {
+		if is(c, isNumeral) || bytes.IndexByte([]byte("!@#$%^&*+=?~|"), c) >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// algorithm knows what passwords are kept in.
+func algorithm(v []byte) bool {
+	for _, p := range []string{"sha", "md5", "base64", "bcrypt", "argon", "pbkdf", "aes", "rsa", "utf", "hs256", "rs256", "ntlm", "x509", "oauth"} {
+		if hasFold(v, 0, p) {
+			return true
+		}
+	}
+	return false
+}
+
+func endsClause(text []byte, i int) bool {
+	if i >= len(text) {
+		return true
+	}
+	switch text[i] {
+	case '.', ',', ';', '!', ')', '"', '\'', '\n', '\r', '\\', '<':
+		return true
+	}
+	return false
+}
+
+// wordBefore returns the word before i in lower case, "" if it is a long one.
+func wordBefore(text []byte, i int) string {
+	end := back(text, i, max(0, i-2), isSpace)
+	var b [24]byte
+	return string(fold(&b, text[back(text, end, max(0, end-24), isAlpha):end]))
+}
+
+// toldCode looks at a run of digits for a code that a sentence tells: "Your verification code is 482913".
+func (s *scan) toldCode(i, end int) int {
+	text := s.text
+	if n := end - i; n < 4 || n > 8 || i < 7 || text[i-1] != ' ' || continued(text, end) {
+		return 0
+	}
+	k := back(text, i-1, i-5, isAlpha)
+	if w := text[k : i-1]; string(w) != "is" && string(w) != "ist" && string(w) != "lautet" || text[k-1] != ' ' {
+		return 0
+	}
+	k--
+	start := k
+	for lo := max(0, k-40); start > lo && (is(text[start-1], isKey) || text[start-1] == ' '); start-- {
+	}
+	if !s.r.names.verdict(text[start:k]).Secret() {
+		return 0
+	}
+	return s.emit(i, end, SecretName)
+}

@@ -1,0 +1,58 @@
+package redact
+
+import "testing"
+
+func TestSentencesAndCommandsThatGiveSecretsAway(t *testing.T) {
+	t.Parallel()
+	r := compiled(t, "default")
+	for text, want := range map[string]string{
+		"the password is tr0ub4dor":                         "the password is [REDACTED]",
+		"Your new Password is now Blue$Sky.":                "Your new Password is now [REDACTED].",
+		"password for user kim was changed to swordfish.":   "password for user kim was changed to [REDACTED].",
+		"admin password set to 'correct-horse' by ops":      "admin password set to '[REDACTED]' by ops",
+		`config: password "correct-horse";`:                 `config: password "[REDACTED]";`,
+		"logged in with password tr0ub4dor from 10.0.0.1":   "logged in with password [REDACTED] from 10.0.0.1",
+		"Das Passwort lautet Fr3ihe1t!":                     "Das Passwort lautet [REDACTED]",
+		"Ihr Kennwort ist Sonne77, bitte":                   "Ihr Kennwort ist [REDACTED], bitte",
+		"Your API key is k3v9q0z7m1x5c8b2n4":                "Your API key is [REDACTED]",
+		"Your verification code is 482913. Do not share it": "Your verification code is [REDACTED]. Do not share it",
+		"your PIN is 4071":                                  "your PIN is [REDACTED]",
+		"mysql -h db -u root -ptr0ub4dor shop":              "mysql -h db -u root -p[REDACTED] shop",
+		"/usr/bin/mysqldump -uroot -p'tr0ub 4dor' shop":     "/usr/bin/mysqldump -uroot -p'[REDACTED]' shop",
+		"sshpass -p tr0ub4dor ssh kim@host":                 "sshpass -p [REDACTED] ssh kim@host",
+		"docker login -u kim -p tr0ub4dor registry.local":   "docker login -u kim -p [REDACTED] registry.local",
+		"redis-cli -h r -a tr0ub4dor PING":                  "redis-cli -h r -a [REDACTED] PING",
+		"ldapsearch -x -D cn=admin -w tr0ub4dor -b dc=x":    "ldapsearch -x -D cn=admin -w [REDACTED] -b dc=x",
+		"sqlcmd -S db -U sa -P tr0ub4dor -Q x":              "sqlcmd -S db -U sa -P [REDACTED] -Q x",
+		`exec ["mysql","-ptr0ub4dor","shop"]`:               `exec ["mysql","-p[REDACTED]","shop"]`,
+		"keytool -list -storepass changeit -keystore x":     "keytool -list -storepass [REDACTED] -keystore x",
+		"Connect-It -ClientSecret 'tr0ub4dor' -Id 7":        "Connect-It -ClientSecret '[REDACTED]' -Id 7",
+		"openssl rsa -passin pass:tr0ub4dor -in k":          "openssl rsa -passin pass:[REDACTED] -in k",
+		"PGPASSWORD=tr0ub4dor psql -h db":                   "PGPASSWORD=[REDACTED] psql -h db",
+	} {
+		if got := masked(r, text); got != want {
+			t.Errorf("%q became %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestSentencesThatGiveNothingAway(t *testing.T) {
+	t.Parallel()
+	r := compiled(t, "default")
+	for _, text := range []string{
+		"the password is required", "password was changed by kim", "Failed password for root from 10.0.0.1 port 40532 ssh2",
+		"Failed password for invalid user admin from 192.0.2.7 port 51234 ssh2", "Accepted password for kim from 10.1.2.3 port 22",
+		"password is too short", "password must be at least 12 characters", "password is stored as SHA-256", "your password was reset",
+		"password is set to expire in 30 days", "password set to never expire", "password changed to comply with policy", "the password is compromised",
+		"password authentication failed for user kim", "password reset link sent", "password is case-sensitive", "the password is 12 characters long",
+		"the primary key is order_id2", "cache key is k3v9q0z7m1x5c8b2n4", "foreign key is violated", "the key is missing", "token is expired",
+		"the error code is 5001", "exit code is 1370", "zip code is 90210", "docker run -p 8080:80 nginx", "cp -p a b", "mkdir -p /srv/data",
+		"mysql -h db -u root -p shop", "tar -p -a -w x", "ssh -p 2222 host", "netstat -a -p tcp", "kubectl logs -p api-0 -c app", "mysql --help -P 3306",
+		"network is unreachable", "keyword is new", "he spoke for hours", "a wooden keyboard", "the password", "password ", "password is", "key is ",
+		"the password for kim", "the password field", "-", "-p", "mysql -p", "swords are 1234567 long",
+	} {
+		if got := masked(r, text); got != text {
+			t.Errorf("%q became %q", text, got)
+		}
+	}
+}
