@@ -3,6 +3,11 @@ package redact
 // digits looks at a run of digits: payment cards, social security numbers, and the digit groups of a spaced IBAN.
 func (s *scan) digits(i int) int {
 	text := s.text
+	if s.r.enabled[NationalID] {
+		if e := s.national(i); e > i {
+			return e
+		}
+	}
 	if joined(text, i) && !hasAt(text, i-2, "%B") { // a magnetic stripe's first track begins so
 		return 0
 	}

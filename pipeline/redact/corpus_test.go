@@ -40,7 +40,7 @@ func readCorpus(t *testing.T) []vector {
 // depend on policy; -v lists them by kind.
 func TestCorpus(t *testing.T) {
 	t.Parallel()
-	byDefault, everything := compiled(t, "default"), compiled(t, "default,phone,ip,mac,us_itin")
+	byDefault, everything := compiled(t, "default"), compiled(t, "default,phone,ip,mac,us_itin,national_id")
 	var negatives, changed int
 	loose := map[string][]string{}
 	for _, v := range readCorpus(t) {

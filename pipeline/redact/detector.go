@@ -38,6 +38,7 @@ const (
 	IP
 	MAC
 	USITIN
+	NationalID
 	Identity  // user_id or ip_address, made a pseudonym of
 	NotListed // not named by Config.Only
 	Limit     // beyond what is looked through, replaced whole
@@ -89,6 +90,7 @@ var detectors = [detectorCount]detectorRow{
 	IP:               {name: "ip", optional: true, form: address},
 	MAC:              {name: "mac", optional: true},
 	USITIN:           {name: "us_itin", optional: true, form: lastFour},
+	NationalID:       {name: "national_id", optional: true, form: lastFour},
 	Identity:         {name: "identity", always: true},
 	NotListed:        {name: "not_listed", always: true},
 	Limit:            {name: "limit", always: true},

@@ -85,10 +85,14 @@ const (
 	set             // "password was set to hunter2"
 )
 
+// maxLinks bounds how many words lead from a password to its value.
+const maxLinks = 10
+
 // linked skips the words after a noun that lead to its value, from the space at i on.
 func linked(text []byte, i int) (at, link int) {
-	others := 0
-	for at = i; ; {
+	others := 0 // words that may stand between, of whom it is
+	at = i
+	for range maxLinks {
 		for at < len(text) && text[at] == ' ' {
 			at++
 		}
@@ -119,6 +123,7 @@ func linked(text []byte, i int) (at, link int) {
 		}
 		at = end
 	}
+	return len(text), unlinked
 }
 
 // looksPassword reports whether v is no word: letters and digits in one piece.

@@ -42,7 +42,7 @@ func (r *Rules) buildTriggers() {
 	for _, c := range "uUx/pPawcCsStTkAX" {
 		t[c] |= 1 << atU
 	}
-	r.anyDigit = r.enabled[IP] || r.enabled[Phone]
+	r.anyDigit = r.enabled[IP] || r.enabled[Phone] || r.enabled[NationalID]
 }
 
 // scan is one reading of one text.
