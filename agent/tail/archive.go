@@ -105,7 +105,7 @@ func (a *archive) reach(off int64) (bool, error) {
 		if c.pos >= stop {
 			return false, nil
 		}
-		if err := a.fill(c); err == io.EOF {
+		if err := a.fill(c); errors.Is(err, io.EOF) {
 			return true, nil
 		} else if err != nil {
 			return false, err
@@ -175,7 +175,7 @@ func (a *archive) fill(c *cursor) error {
 
 func damageOf(err error) string {
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return ""
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return damageTruncated
@@ -209,7 +209,7 @@ func (c *cursor) next(b []byte) (int, error) {
 	if !c.begun {
 		c.begun = true
 		if err := c.dec.Reset(c.buffered); err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
 			return 0, err
@@ -257,7 +257,7 @@ type diskReader struct {
 func (r *diskReader) Read(b []byte) (int, error) {
 	n, err := r.fd.ReadAt(b, r.at)
 	r.at += int64(n)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		r.err = err
 	}
 	return n, err

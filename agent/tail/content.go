@@ -40,7 +40,7 @@ func (c *content) sniff(u *unpacker) error {
 	c.arc = nil
 	var magic [10]byte
 	n, err := c.fd.ReadAt(magic[:], 0)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
 	packing, err := packingOf(magic[:n])

@@ -209,7 +209,7 @@ func (t *Tailer) readOf(s *stream, fd *content, offset, length int64) ([]byte, e
 		return nil, ErrGone
 	}
 	b := make([]byte, length)
-	if _, err = fd.ReadAt(b, offset); err == io.EOF {
+	if _, err = fd.ReadAt(b, offset); errors.Is(err, io.EOF) {
 		err = ErrGone // an archive that is shorter
 	}
 	return b, err
