@@ -56,17 +56,19 @@ func TestLikelyNamesDependOnTheValue(t *testing.T) {
 	t.Parallel()
 	r := compiled(t, "default")
 	for text, want := range map[string]string{
-		`billing_key: "k3v9q0z7m1x5c8b2n4"`:                          `billing_key: "[REDACTED]"`,
-		`using Key=Q7wE9rT2yU5iO8pA1sD4 now`:                         `using Key=[REDACTED] now`,
-		`{"auth":"Ym9iOmh1bnRlcjI="}`:                                `{"auth":"[REDACTED]"}`,
-		`{"key":"orders/2024/05"}`:                                   `{"key":"orders/2024/05"}`,
-		`cache_key=k3v9q0z7m1x5c8b2n4`:                               `cache_key=k3v9q0z7m1x5c8b2n4`,
-		`"key": "6fa1c2d4-90b7-4e3a-8c55-0d1e2f3a4b5c"`:              `"key": "6fa1c2d4-90b7-4e3a-8c55-0d1e2f3a4b5c"`,
-		`merge_key=5d41402abc4b2a76b9719d911017c592`:                 `merge_key=5d41402abc4b2a76b9719d911017c592`,
-		`status_code=Q7wE9rT2yU5iO8pA1sD4 code=E1001`:                `status_code=Q7wE9rT2yU5iO8pA1sD4 code=E1001`,
-		`api_token ?= "hunter2" db_secret ::= "x1" token .= "y2"`:    `api_token ?= "[REDACTED]" db_secret ::= "[REDACTED]" token .= "[REDACTED]"`,
-		`if (api_key !== "hunter2") and password === 'x2'`:           `if (api_key !== "[REDACTED]") and password === '[REDACTED]'`,
-		`password => 'x', secret := "y", error in token::verify now`: `password => '[REDACTED]', secret := "[REDACTED]", error in token::verify now`,
+		`billing_key: "k3v9q0z7m1x5c8b2n4"`:                                    `billing_key: "[REDACTED]"`,
+		`using Key=Q7wE9rT2yU5iO8pA1sD4 now`:                                   `using Key=[REDACTED] now`,
+		`{"auth":"Ym9iOmh1bnRlcjI="}`:                                          `{"auth":"[REDACTED]"}`,
+		`{"key":"orders/2024/05"}`:                                             `{"key":"orders/2024/05"}`,
+		`cache_key=k3v9q0z7m1x5c8b2n4`:                                         `cache_key=k3v9q0z7m1x5c8b2n4`,
+		`"key": "6fa1c2d4-90b7-4e3a-8c55-0d1e2f3a4b5c"`:                        `"key": "6fa1c2d4-90b7-4e3a-8c55-0d1e2f3a4b5c"`,
+		`merge_key=5d41402abc4b2a76b9719d911017c592`:                           `merge_key=5d41402abc4b2a76b9719d911017c592`,
+		`status_code=Q7wE9rT2yU5iO8pA1sD4 code=E1001`:                          `status_code=Q7wE9rT2yU5iO8pA1sD4 code=E1001`,
+		`api_token ?= "hunter2" db_secret ::= "x1" token .= "y2"`:              `api_token ?= "[REDACTED]" db_secret ::= "[REDACTED]" token .= "[REDACTED]"`,
+		`if (api_key !== "hunter2") and password === 'x2'`:                     `if (api_key !== "[REDACTED]") and password === '[REDACTED]'`,
+		`System.setProperty("SHOP_TOKEN", "hunter2"), h.Set("X-Api-Key","k2")`: `System.setProperty("SHOP_TOKEN", "[REDACTED]"), h.Set("X-Api-Key","[REDACTED]")`,
+		`fail("password", "required") and f("name", "bob") or t("token"`:       `fail("password", "required") and f("name", "bob") or t("token"`,
+		`password => 'x', secret := "y", error in token::verify now`:           `password => '[REDACTED]', secret := "[REDACTED]", error in token::verify now`,
 	} {
 		if got := masked(r, text); got != want {
 			t.Errorf("%q became %q, want %q", text, got, want)

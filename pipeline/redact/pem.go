@@ -114,6 +114,7 @@ func userFlag(v []byte) bool {
 // userArgument masks the password of a name:password argument at i.
 func (s *scan) userArgument(i int) int {
 	text := s.text
+	i = span(text[:min(len(text), i+8)], i, isSpace)
 	if i < len(text) && isQuote(text[i]) {
 		i++
 	}

@@ -112,6 +112,8 @@ func linked(text []byte, i int) (at, link int) {
 			}
 		case "for", "of", "von":
 			others = 4
+		case "0", "5", "7", "8", "9": // how network devices say in what form it is
+			link = max(link, said)
 		default:
 			if others == 0 || link != unlinked || end == at {
 				return at, link

@@ -28,6 +28,8 @@ func TestSentencesAndCommandsThatGiveSecretsAway(t *testing.T) {
 		"keytool -list -storepass changeit -keystore x":     "keytool -list -storepass [REDACTED] -keystore x",
 		"Connect-It -ClientSecret 'tr0ub4dor' -Id 7":        "Connect-It -ClientSecret '[REDACTED]' -Id 7",
 		"openssl rsa -passin pass:tr0ub4dor -in k":          "openssl rsa -passin pass:[REDACTED] -in k",
+		"username kim password 7 0822455D0A16":              "username kim password 7 [REDACTED]",
+		"curl -s --user  'kim:tr0ub4dor' https://x":         "curl -s --user  'kim:[REDACTED]' https://x",
 		"PGPASSWORD=tr0ub4dor psql -h db":                   "PGPASSWORD=[REDACTED] psql -h db",
 	} {
 		if got := masked(r, text); got != want {
@@ -49,7 +51,7 @@ func TestSentencesThatGiveNothingAway(t *testing.T) {
 		"the error code is 5001", "exit code is 1370", "zip code is 90210", "docker run -p 8080:80 nginx", "cp -p a b", "mkdir -p /srv/data",
 		"mysql -h db -u root -p shop", "tar -p -a -w x", "ssh -p 2222 host", "netstat -a -p tcp", "kubectl logs -p api-0 -c app", "mysql --help -P 3306",
 		"network is unreachable", "keyword is new", "he spoke for hours", "a wooden keyboard", "the password", "password ", "password is", "key is ",
-		"the password for kim", "the password field", "-", "-p", "mysql -p", "swords are 1234567 long",
+		"the password for kim", "wrong password 5 times", "password 7 ", "password 7", "the password field", "-", "-p", "mysql -p", "swords are 1234567 long",
 	} {
 		if got := masked(r, text); got != text {
 			t.Errorf("%q became %q", text, got)

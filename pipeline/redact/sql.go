@@ -74,9 +74,31 @@ func (s *scan) column(i int) bool {
 // maxColumns bounds how far the list of columns is looked for, in bytes.
 const maxColumns = 8192
 
+// call masks the second argument of setProperty("API_TOKEN", "x") and the like, whose brackets open at i.
+func (s *scan) call(i int) int {
+	text := s.text
+	if i+3 >= len(text) || text[i+1] != '"' {
+		return 0
+	}
+	end := span(text[:min(len(text), i+2+maxKey)], i+2, isKey)
+	if !hasAt(text, end, `",`) || !s.r.names.verdict(text[i+2:end]).Secret() {
+		return 0
+	}
+	comma := end + 1
+	if from := span(text, comma+1, isSpace); from >= len(text) || text[from] != '"' || from > comma+8 {
+		return 0
+	} else if to := quotedEnd(text[:min(len(text), from+maxSaid)], from+1, '"', 0); statusWord(text[from+1 : to]) {
+		return 0
+	}
+	return s.value(comma, key{start: i + 2, end: end, quoted: true}, SecretName)
+}
+
 // brackets looks at an opening bracket: the values of (name, password) VALUES ('bob', 'x'), and token IN ('x', 'y').
 func (s *scan) brackets(i int) int {
 	text := s.text
+	if e := s.call(i); e > i {
+		return e
+	}
 	k := back(text, i, max(0, i-maxBetween), isSpace)
 	switch {
 	case i < s.valuesEnd || k < 3:
