@@ -502,11 +502,12 @@ const markedRange = 16 << 10
 // times as far back each. (A copy may have been made of what was read at once.)
 func (t *Tailer) markWithin(s *stream, start int64, b []byte) {
 	found := false
-	for at, back := len(b), 1; back < len(b); back = 4 * (len(b) - at) {
-		at = bytes.LastIndexByte(b[:len(b)-back], '\n') + 1
+	for back := 1; back < len(b); {
+		at := bytes.LastIndexByte(b[:len(b)-back], '\n') + 1
 		if at == 0 {
 			break
 		}
+		back = 4 * (len(b) - at)
 		n := min(pipeline.TailSize, at)
 		s.Marks.Add(ledger.Mark{Offset: start + int64(at), Sum: xxhash.Sum64(b[at-n : at]), Len: int64(n)})
 		found = true
