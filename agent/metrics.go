@@ -52,6 +52,7 @@ var (
 	descFreed    = desc("rotated_bytes_deleted_total", "Bytes of these files.")
 	descVolSize  = desc("log_volume_bytes", "Size of a file system that log files are on.", "directory")
 	descVolFree  = desc("log_volume_free_bytes", "Bytes of it that are free.", "directory")
+	descPolling  = desc("polling", "1 if the system does not tell of changes in some directory of log files, as when inotify's limits are reached; files are polled in any case.")
 	descFiles    = desc("files", "Files that are known.")
 )
 
@@ -94,6 +95,11 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	count(descRetries, a.Retries)
 	count(descPanics, a.Panics)
 	each(descDamaged, c.agent.tailer.Damaged())
+	polling := int64(0)
+	if c.agent.tailer.Polling() {
+		polling = 1
+	}
+	gauge(descPolling, polling)
 	removed := c.agent.tailer.Removed()
 	count(descRemoved, removed.Files)
 	count(descFreed, removed.Bytes)

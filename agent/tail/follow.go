@@ -52,6 +52,8 @@ type file struct {
 	held       bool // it cannot be told yet whether it is a copy
 	packed     bool // an archive
 	probe      *probe
+	fresh      bool // a scan has just found it
+	first      *firstLine
 	keep       bool   // it cannot be deleted
 	doneBefore uint64 // the batches with its records have lower numbers; 0 while it is not done with
 	flush      bool   // a record waits for its last line in vain: it is read without it
@@ -206,9 +208,16 @@ func (t *Tailer) spareFile(f *file) {
 	}
 }
 
-// poll looks at every file.
+// idleAfter is how long a file must not have changed until only scans and notifications look at it, if it is closed.
+const idleAfter = time.Minute
+
+// poll looks at every file but those that have been idle for long, of which there may be thousands.
 func (t *Tailer) poll() {
+	now := t.o.Now()
 	for _, f := range t.files {
+		if f.fd == nil && f.queue == nil && !f.hold.on && now.Sub(f.changed) >= idleAfter {
+			continue
+		}
 		t.check(f)
 		t.flushPartials(f)
 	}

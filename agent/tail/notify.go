@@ -26,8 +26,8 @@ type notifier struct {
 	done    chan struct{}
 	ended   sync.WaitGroup
 
-	watched map[string]bool // used by the tailer's goroutine only
-	failed  bool
+	failed bool // some directory is not watched; used by the tailer's goroutine only
+	warned bool
 
 	mu    sync.Mutex
 	paths map[string]bool
@@ -37,7 +37,7 @@ type notifier struct {
 // newNotifier starts the goroutine that stop ends.
 func newNotifier(log *zap.Logger, off bool) *notifier {
 	n := &notifier{
-		wake: make(chan struct{}, 1), log: log, done: make(chan struct{}), watched: map[string]bool{}, paths: map[string]bool{},
+		wake: make(chan struct{}, 1), log: log, done: make(chan struct{}), paths: map[string]bool{},
 	}
 	if off {
 		return n
@@ -60,35 +60,38 @@ func (n *notifier) stop() {
 	n.ended.Wait()
 }
 
-// watch sees to it that what happens in dirs is noticed, and no longer what happens elsewhere.
+// watch sees to it that what happens in dirs is noticed, and no longer what happens elsewhere. A directory that was
+// deleted and made anew meanwhile is watched anew.
 func (n *notifier) watch(dirs map[string]bool) {
 	if n.watcher == nil {
 		return
 	}
+	watched := map[string]bool{}
+	for _, dir := range n.watcher.WatchList() {
+		watched[dir] = true
+		if !dirs[dir] {
+			_ = n.watcher.Remove(dir) // fails if the directory is gone, and the watch with it
+		}
+	}
+	failed := false
 	for dir := range dirs {
-		if n.watched[dir] {
+		if watched[dir] {
 			continue
 		}
 		if err := n.watcher.Add(dir); err != nil {
+			failed = true
 			n.fail(err)
-			continue
-		}
-		n.watched[dir] = true
-	}
-	for dir := range n.watched {
-		if !dirs[dir] {
-			_ = n.watcher.Remove(dir) // fails if the directory is gone, and the watch with it
-			delete(n.watched, dir)
 		}
 	}
+	n.failed = failed
 }
 
 func (n *notifier) fail(err error) {
-	if !n.failed {
+	if !n.warned {
 		n.log.Warn("no notifications of file changes; files are polled instead (for inotify limits see fs.inotify.max_user_watches)",
 			zap.Error(err))
 	}
-	n.failed = true
+	n.failed, n.warned = true, true
 }
 
 func (n *notifier) run() {

@@ -254,38 +254,6 @@ func TestManyFilesAtOnce(t *testing.T) {
 	}
 }
 
-func TestTenThousandRotatedFilesStartFast(t *testing.T) {
-	t.Parallel()
-	dir, reg := t.TempDir(), newMemory()
-	c := DefaultConfig()
-	c.Include = []string{filepath.Join(dir, "*")}
-	o := Options{Files: []Config{c}, ScanEvery: time.Hour, PollEvery: time.Second}
-	n := 2_000
-	if os.Getenv("ACTIVITY_SOAK") != "" {
-		n = 10_000
-	}
-	for i := range n {
-		must(t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("app.log.%d", i)), fmt.Appendf(nil, "{\"n\":%d}\n", i), 0o644))
-	}
-	for _, run := range []struct {
-		name string
-		want int
-	}{{"first", n}, {"second", 0}} {
-		begun := time.Now()
-		g := start(t, dir, reg, o)
-		until(t, func() bool { _, ok := g.IdleSince(); return ok && len(g.got()) >= run.want })
-		d := time.Since(begun)
-		if got := len(g.got()); got != run.want {
-			t.Errorf("%s start: got %d lines, want %d", run.name, got, run.want)
-		}
-		t.Logf("%s start: %v", run.name, d)
-		if d > 2*time.Second && !raceEnabled {
-			t.Errorf("%s start took %v", run.name, d)
-		}
-		g.stop()
-	}
-}
-
 func TestIdlingAllocatesNothing(t *testing.T) {
 	dir := t.TempDir()
 	for i := range 10 {

@@ -2,6 +2,7 @@ package tail
 
 import (
 	"errors"
+	"io"
 	"path/filepath"
 	"slices"
 	"time"
@@ -31,9 +32,30 @@ func (t *Tailer) adopt(f *file, streams []*stream) error {
 	return nil
 }
 
+// A firstLine is what beginOf said of a file of that size.
+type firstLine struct {
+	begin  [16]byte
+	length int64
+	ok     bool
+	size   int64
+}
+
+// firstLine is beginOf with a memory, which lasts as long as a scan takes to recognise new files: each is asked for it
+// several times then, and there may be thousands.
+func (t *Tailer) firstLine(f *file, final bool) (begin [16]byte, length int64, ok bool, err error) {
+	if l := f.first; l != nil && l.size == f.size && (l.ok || !final) {
+		return l.begin, l.length, l.ok, nil
+	}
+	begin, length, ok, err = beginOf(t.o.IDKey, io.NewSectionReader(f.fd, 0, f.size), final)
+	if f.fresh && err == nil {
+		f.first = &firstLine{begin, length, ok, f.size}
+	}
+	return begin, length, ok, err
+}
+
 // rejoin gives f the stream without a file that it continues, if there is one.
 func (t *Tailer) rejoin(f *file) error {
-	begin, first, ok, err := beginOf(t.o.IDKey, f.fd, false)
+	begin, first, ok, err := t.firstLine(f, false)
 	if err != nil || !ok || len(t.begins[begin]) == 0 {
 		return err
 	}
@@ -56,7 +78,7 @@ func (t *Tailer) rejoin(f *file) error {
 // identify finds out which stream f belongs to. It leaves f without one while its first line is incomplete, if it is a
 // copy of what is read already, and if it is a sibling that belongs to none.
 func (t *Tailer) identify(f *file, final bool) error {
-	begin, _, ok, err := beginOf(t.o.IDKey, f.fd, final)
+	begin, _, ok, err := t.firstLine(f, final)
 	if err != nil || !ok {
 		return err
 	}
@@ -127,7 +149,7 @@ func (t *Tailer) continues(f *file, s *stream) (bool, error) {
 	if s.tailLen > 0 {
 		return tailMatches(f.fd, s.off, s.tailLen, s.tailSum, t.scratch)
 	}
-	begin, _, ok, err := beginOf(t.o.IDKey, f.fd, true)
+	begin, _, ok, err := beginOf(t.o.IDKey, io.NewSectionReader(f.fd, 0, f.size), true)
 	return ok && begin == s.Begin, err
 }
 
@@ -350,12 +372,16 @@ func (t *Tailer) writtenUnseen(f *file) bool {
 
 // watchedSince is when files of a family were first watched, as far as its streams know.
 func (t *Tailer) watchedSince(fam family) time.Time {
+	if since, ok := t.since[fam]; ok {
+		return since
+	}
 	since := t.started
 	for _, s := range t.streams {
 		if s.Dir == fam.dir && s.Stem == fam.stem && !s.Since.IsZero() && s.Since.Before(since) {
 			since = s.Since
 		}
 	}
+	t.since[fam] = since
 	return since
 }
 

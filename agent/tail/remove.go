@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-
 	"time"
 
 	"go.uber.org/zap"
@@ -23,8 +22,14 @@ func (t *Tailer) Removed() Removed {
 
 // removeDone deletes rotated files that are done with, where the configuration says so.
 func (t *Tailer) removeDone(now time.Time) {
+	last := map[family]time.Time{} // when something was written to it
 	for _, f := range t.files {
-		if !t.done(f, now) {
+		if f.in.Delete == "after_ack" && f.copyOf == nil && f.mtime.After(last[f.fam]) {
+			last[f.fam] = f.mtime
+		}
+	}
+	for _, f := range t.files {
+		if !t.done(f, now) || !last[f.fam].After(f.mtime) {
 			f.doneBefore = 0
 			continue
 		}
@@ -43,23 +48,13 @@ func (t *Tailer) removeDone(now time.Time) {
 }
 
 // done reports whether f was rotated, is at its end, and has the outcome of each of its records known: whether that is
-// durable is another question. A file that something may still be written to is never done: its family has one that was
-// written to later, and it has not changed for long. A damaged archive is kept for those who know how to repair it.
+// durable is another question. A file that something may still be written to is never done: it has not changed for long,
+// and its family has one that was written to later, which the caller knows. A damaged archive is kept for those who know how to repair it.
 func (t *Tailer) done(f *file, now time.Time) bool {
 	s := f.stream
 	return f.in.Delete == "after_ack" && !f.keep && s != nil && f.queue == nil && f.gone.IsZero() && f.err == nil &&
 		rotated(f.path) && s.off > 0 && s.off == f.size && len(s.pending) == 0 && (!f.packed || s.Size == f.size) &&
-		now.Sub(f.changed) >= t.o.DeleteAfter && t.followed(f)
-}
-
-// followed reports whether the family of f has a file that was written to later.
-func (t *Tailer) followed(f *file) bool {
-	for _, g := range t.files {
-		if g != f && g.fam == f.fam && g.copyOf == nil && g.mtime.After(f.mtime) {
-			return true
-		}
-	}
-	return false
+		now.Sub(f.changed) >= t.o.DeleteAfter
 }
 
 // errChanged says that a file is no longer what it was when it was read.

@@ -200,7 +200,7 @@ func (t *Tailer) stem(base string) string {
 	return stem
 }
 
-const maxStems = 4096
+const maxStems = 16384
 
 // ignored reports whether a sibling was looked at before and is nothing of ours.
 func (t *Tailer) ignored(f *finding) bool {
@@ -285,7 +285,7 @@ func (t *Tailer) welcome(fresh []*finding) {
 		t.seq++
 		f := &file{
 			key: fd.key, in: fd.in, path: fd.path, fam: familyOf(fd.path), seq: t.seq, sibling: fd.sibling,
-			disk: fd.size, size: fd.size, mtime: fd.mtime, changed: t.o.Now(), atStart: t.first && !t.scanned,
+			disk: fd.size, size: fd.size, mtime: fd.mtime, changed: t.o.Now(), atStart: t.first && !t.scanned, fresh: true,
 		}
 		if err := t.openFile(f); err != nil {
 			t.refuse(f.path, err)
@@ -297,10 +297,14 @@ func (t *Tailer) welcome(fresh []*finding) {
 		} else {
 			t.note(f, t.adopt(f, byInode[f.key]))
 		}
+		if f.stream == nil && !f.packed {
+			_, _, _, err := t.firstLine(f, false) // while it is open
+			t.note(f, err)
+		}
 		t.spareFile(f)
 	}
 	for _, f := range files {
-		if f.stream == nil && !f.packed && t.openFile(f) == nil {
+		if f.stream == nil && !f.packed && !t.unlike(f) && t.openFile(f) == nil {
 			t.note(f, t.rejoin(f))
 			t.spareFile(f)
 		}
@@ -311,6 +315,7 @@ func (t *Tailer) welcome(fresh []*finding) {
 			continue
 		}
 		t.files[f.key] = f
+		f.fresh, f.first = false, nil
 		t.spareFile(f)
 		if f.waits() || f.stream != nil && f.stream.off < f.size {
 			t.enqueue(f)
@@ -318,11 +323,18 @@ func (t *Tailer) welcome(fresh []*finding) {
 	}
 }
 
+// unlike reports whether a new file is known to begin as no stream does; then nothing more need be read to know it.
+func (t *Tailer) unlike(f *file) bool {
+	return f.first != nil && f.first.ok && len(t.begins[f.first.begin]) == 0
+}
+
 // meet finds out what a new file is. It is false for a sibling that is nothing of ours.
 func (t *Tailer) meet(f *file) bool {
-	if err := t.openFile(f); err != nil {
-		t.refuse(f.path, err)
-		return false
+	if !t.unlike(f) {
+		if err := t.openFile(f); err != nil {
+			t.refuse(f.path, err)
+			return false
+		}
 	}
 	t.note(f, t.identify(f, false))
 	if f.sibling && f.stream == nil && f.copyOf == nil {

@@ -43,6 +43,14 @@ func (t *Tailer) Damaged() map[string]int64 {
 	return maps.Clone(t.damaged)
 }
 
+// Polling reports whether changes of some files are found by polling only, since the system gives no notifications of
+// them. What it silently does not give cannot be known.
+func (t *Tailer) Polling() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.notify != nil && (t.notify.failed || t.notify.watcher == nil)
+}
+
 // Stats describes every file, by path.
 func (t *Tailer) Stats() []FileStat {
 	t.mu.Lock()

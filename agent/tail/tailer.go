@@ -123,8 +123,9 @@ type Tailer struct {
 	volumes    map[uint64]*volume // by device
 	volumesAt  time.Time          // when they were looked at
 	statVolume func(dir string) (size, free int64, err error)
-	unpacking  *file            // the one archive that is being read
-	damaged    map[string]int64 // archives by why they end before their end
+	since      map[family]time.Time // what watchedSince found
+	unpacking  *file                // the one archive that is being read
+	damaged    map[string]int64     // archives by why they end before their end
 
 	cur      *pipeline.Raw // being filled
 	curSince time.Time     // when its first bytes came
@@ -168,7 +169,7 @@ func New(o Options) (*Tailer, error) {
 		inputs: inputs, size: size, changed: make(chan struct{}, 1),
 		o: o, out: make(chan *pipeline.Raw, 1), free: make(chan *pipeline.Raw, o.Pool), drainCh: make(chan struct{}),
 		files: map[fileKey]*file{}, streams: map[activity.StreamID]*stream{}, refused: map[string]string{}, strangers: map[fileKey]int64{}, begins: map[[16]byte][]*stream{}, stems: map[string]string{},
-		queues: map[family]*queue{}, damaged: map[string]int64{}, volumes: map[uint64]*volume{}, statVolume: statVolume, scratch: make([]byte, 64<<10), started: o.Now(),
+		queues: map[family]*queue{}, damaged: map[string]int64{}, since: map[family]time.Time{}, volumes: map[uint64]*volume{}, statVolume: statVolume, scratch: make([]byte, 64<<10), started: o.Now(),
 	}
 	t.fill.Store(int64(o.BatchBytes))
 	for range o.Pool {
@@ -191,10 +192,15 @@ func New(o Options) (*Tailer, error) {
 func (t *Tailer) know(s *stream) {
 	t.streams[s.ID] = s
 	t.begins[s.Begin] = append(t.begins[s.Begin], s)
+	fam := family{s.Dir, s.Stem}
+	if since, ok := t.since[fam]; ok && !s.Since.IsZero() && s.Since.Before(since) {
+		t.since[fam] = s.Since
+	}
 }
 
 func (t *Tailer) unknow(s *stream) {
 	delete(t.streams, s.ID)
+	delete(t.since, family{s.Dir, s.Stem})
 	rest := slices.DeleteFunc(t.begins[s.Begin], func(o *stream) bool { return o == s })
 	if t.begins[s.Begin] = rest; len(rest) == 0 {
 		delete(t.begins, s.Begin)
@@ -273,10 +279,10 @@ func (t *Tailer) filled() bool { return t.cur != nil && len(t.cur.Ranges) > 0 }
 // releases both before it returns. What was read and not handed over is read again by the next run.
 func (t *Tailer) Run(ctx context.Context) error {
 	defer close(t.out)
-	t.notify = newNotifier(t.o.Logger, t.o.NoNotify)
-	defer t.notify.stop()
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.notify = newNotifier(t.o.Logger, t.o.NoNotify)
+	defer t.notify.stop()
 	defer t.closeFiles()
 	t.changedAt = t.o.Now()
 	timer := time.NewTimer(0)
