@@ -462,11 +462,7 @@ func (w *writer) maskName(key []byte, masked *maskedNames) (kept bool) {
 		w.scratch = append(w.scratch[:mark], bytes.ReplaceAll(w.scratch[mark:], []byte{0}, escapedNUL)...)
 	}
 	if fits := w.fitName(w.scratch[mark:]); len(fits) < len(w.scratch)-mark {
-		fits = cutText(fits, max(0, len(fits)-len(redact.Mask)-len("_18446744073709551615")))
-		if at := bytes.LastIndexByte(fits, redact.Mask[0]); at >= 0 && bytes.HasPrefix(w.scratch[mark+at:], []byte(redact.Mask)) && len(fits)-at < len(redact.Mask) {
-			fits = fits[:at]
-		}
-		w.scratch = append(w.scratch[:mark+len(fits)], redact.Mask...)
+		w.scratch = append(w.scratch[:mark], redact.Mask...) // half of what is left would be no use
 	}
 	if n := masked.next(w.t); n > 1 || w.scratch[len(w.scratch)-1]-'0' <= 9 {
 		w.scratch = strconv.AppendInt(append(w.scratch, '_'), int64(n), 10)

@@ -1,5 +1,7 @@
 package redact
 
+import "bytes"
+
 // options are the single letters that a command takes a secret after.
 type options struct {
 	letters  string
@@ -42,6 +44,10 @@ func (s *scan) option(i int) int {
 	switch text[i+1] {
 	case 'p', 'P', 'a', 'w', 's', 'c', 'A', 'X':
 		return s.letter(i, end)
+	case 'u': // curl -ukim:…
+		if bytes.Contains(text[max(0, i-maxCommand):i], []byte("curl ")) {
+			return s.userArgument(i + 2)
+		}
 	}
 	return 0
 }

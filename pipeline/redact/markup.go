@@ -15,6 +15,7 @@ func (s *scan) tag(i int) int {
 	for end < i && (is(text[end], isKey) || text[end] == ':') {
 		end++
 	}
+	secret := s.attribute(end, i)
 	name := text[open:end]
 	for k := len(name) - 1; k >= 0; k-- {
 		if name[k] == ':' {
@@ -22,8 +23,11 @@ func (s *scan) tag(i int) int {
 			break
 		}
 	}
-	if !s.r.names.verdict(name).Secret() {
+	if !secret && !s.r.names.verdict(name).Secret() {
 		return 0
+	}
+	if k := span(text, i+1, isSpace); secret && hasFold(text, k, "<value>") { // <property name="password"><value>…
+		i = k + len("<value")
 	}
 	stop := i + 1
 	for stop < len(text) && text[stop] != '<' {
@@ -37,6 +41,36 @@ func (s *scan) tag(i int) int {
 		return 0
 	}
 	return s.emit(i+1, stop, SecretName)
+}
+
+// attribute reports whether one of the attributes in text[from:end] names a secret: <entry key="db.password">.
+func (s *scan) attribute(from, end int) bool {
+	for i := from; i < end; i++ {
+		if s.text[i] != '=' || !nameOfName(s.text[back(s.text, i, from, isKey):i]) {
+			continue
+		}
+		q := i + 1
+		for q < end && s.text[q] == '\\' {
+			q++
+		}
+		if q < end && isQuote(s.text[q]) {
+			v := s.text[q+1 : quotedEnd(s.text[:end], q+1, s.text[q], q-i-1)]
+			return s.r.names.verdict(v).Secret()
+		}
+	}
+	return false
+}
+
+// arrow looks at the end of one: password -> hunter2.
+func (s *scan) arrow(i int) int {
+	text := s.text
+	if i < 3 || text[i-1] != '-' || text[i-2] != ' ' || i+1 >= len(text) || text[i+1] != ' ' {
+		return 0
+	}
+	if k, ok := s.keyBefore(i - 1); ok && s.r.names.verdict(s.name(k)).Secret() {
+		return s.value(i, k, SecretName)
+	}
+	return 0
 }
 
 func cdataEnd(text []byte, i int) int {

@@ -189,6 +189,10 @@ func (s *scan) value(i int, k key, d Detector) int {
 		return 0
 	case quote != 0:
 		end := quotedEnd(s.text, start, quote, depth)
+		if mark := s.text[start-1-depth : start]; end == start && bytes.HasPrefix(s.text[start:], mark) && bytes.HasPrefix(s.text[start+len(mark):], mark) && !closesOuter(s.text, start+2*len(mark)) {
+			start += 2 * len(mark) // a string in three quotes
+			end = quotedEnd(s.text, start, quote, depth)
+		}
 		if v := s.text[start:end]; placeholder(v) || literal(v) {
 			return 0
 		}
@@ -312,6 +316,9 @@ func (s *scan) bare(i, start int, k key, d Detector) int {
 		return e
 	}
 	end := bareEnd(text, start, k)
+	if n := block(text, start, end); n > 0 {
+		return s.emit(end, n, d)
+	}
 	v := text[start:end]
 	if placeholder(v) || literal(v) || statusWord(v) || k.counts(text) && isCount(v) || s.encodedPlaceholder(v) {
 		return 0
@@ -320,6 +327,27 @@ func (s *scan) bare(i, start int, k key, d Detector) int {
 		end = s.lineEnd(start, k)
 	}
 	return s.emit(start, end, d)
+}
+
+// block returns the end of the indented lines that follow a bar or an angle bracket at text[start:end], or 0: a block of
+// YAML.
+func block(text []byte, start, end int) int {
+	if end-start > 2 || end == start || text[start] != '|' && text[start] != '>' {
+		return 0
+	}
+	stop := end
+	for {
+		n := lineBreak(text, stop)
+		if n == 0 || stop+n >= len(text) || text[stop+n] != ' ' {
+			break
+		}
+		for stop += n; stop < len(text) && lineBreak(text, stop) == 0; stop++ {
+		}
+	}
+	if stop == end {
+		return 0
+	}
+	return stop
 }
 
 // encodedPlaceholder reports whether a value says in percent-encoding, in character references or in quoted-printable

@@ -17,6 +17,9 @@ func (s *scan) prose(i int) int {
 	if at >= len(text) || link == unlinked && !password {
 		return 0
 	}
+	if text[at] == '\\' && !hasAt(text, at, `\"`) {
+		return 0 // an escape: what it says is looked at by itself
+	}
 	from, to := at, 0
 	quoted := isQuote(text[at])
 	if quoted {

@@ -162,6 +162,9 @@ func (s *scan) candidate(i int) int {
 		}
 		return s.percent(i)
 	case '>':
+		if e := s.arrow(i); e > i {
+			return e
+		}
 		return s.tag(i)
 	case '\\':
 		return s.escape(i)

@@ -19,7 +19,7 @@ func (s *scan) sql(i int) int {
 	switch string(fold(&b, text[start:k])) {
 	case "password", "passwd", "pwd", "passphrase":
 	case "by":
-		if !hasFold(text, k-len("identified by"), "identified by") {
+		if !identified(text[max(0, k-80):k]) {
 			return 0
 		}
 	case "like", "ilike":
@@ -43,6 +43,19 @@ func (s *scan) sql(i int) int {
 		return 0
 	}
 	return s.emit(i+1, end, SecretName)
+}
+
+// identified reports whether a text is that of IDENTIFIED BY, or IDENTIFIED WITH a plugin BY.
+func identified(v []byte) bool {
+	for i := len(v) - len("identified by"); i >= 0; i-- {
+		if v[i+10] == ' ' && hasFold(v, i, "identified ") {
+			return true
+		}
+		if v[i] == ';' || v[i] == '\'' {
+			return false
+		}
+	}
+	return false
 }
 
 // setsPassword reports whether a text before an equals sign is that of SET PASSWORD FOR 'bob'@'%'.
