@@ -84,3 +84,36 @@ func TestAbortWithSomethingLeftIsNoSuccess(t *testing.T) {
 		t.Errorf("%d lines are stored", len(seen))
 	}
 }
+
+// TestToldToEndBeforeItHasBegun: what the last run left, and what was written since, are stored all the same, in the time
+// there is for a drain. The pod's volumes may be gone afterwards.
+func TestToldToEndBeforeItHasBegun(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 30, func(int, *pipeline.Batch, []sinks.Result) (bool, error) { return false, errors.New("down") })
+	var done sync.WaitGroup
+	done.Go(func() {
+		if _, err := f.run(t, t.Context()); err == nil {
+			t.Error("no error")
+		}
+	})
+	eventually(t, "an attempt", func() bool { return f.agent.Account().Retries > 0 })
+	f.agent.Abort()
+	done.Wait()
+	log, err := os.OpenFile(filepath.Join(f.dir, "app.log"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := log.WriteString("{\"msg\":\"m\",\"seq\":30}\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f.open(t, func(int, *pipeline.Batch, []sinks.Result) (bool, error) { return false, nil })
+	f.agent.drainTimeout = time.Minute
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if a, err := f.run(t, ctx); err != nil || a.Replayed != 30 || a.Stored != 31 {
+		t.Errorf("%v, %+v", err, a)
+	}
+}
