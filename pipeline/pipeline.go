@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -159,6 +160,8 @@ func (p *Pipeline) Process(raw *Raw, number uint64, at time.Time, b *Batch) {
 	b.Number, b.Time, b.agent, b.chain = number, at, p.agent, p.chain
 	b.Ranges = append(b.Ranges, raw.Ranges...)
 	b.Pieces = append(b.Pieces, raw.Pieces...)
+	// Growing by and by would leave several times as much behind for the garbage collector.
+	b.Records, b.buf = slices.Grow(b.Records, len(raw.Cuts)), slices.Grow(b.buf, 2*len(raw.Buf))
 	p.now, p.pathOf = at.UnixNano(), nil
 	p.created = append(appendTime(append(p.created[:0], `,"created_at":"`...), at.UnixNano()), '"')
 	p.vals.counts = &b.Redactions

@@ -87,7 +87,8 @@ type site struct {
 	nonJSON string // files[].non_json
 	drain   string // agent.drain_timeout
 
-	stopFile string // agent.stop_file
+	stopFile string   // agent.stop_file
+	env      []string // of the process, beside the test's
 
 	exe string // the agent as it is released, where what is tested takes long; else it is this test binary
 

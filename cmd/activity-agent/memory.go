@@ -15,8 +15,11 @@ import (
 // the resident memory, and no measurable processor time.
 const gcPercent = 50
 
-// limitMemory tells the garbage collector how much there is: four fifths of what the container may use, the rest being
-// for what is not Go's. What the user has set with GOGC and GOMEMLIMIT is left alone. It returns the limit that it has set,
+// notGo is about what the process takes beside what Go manages: the pages of the program itself.
+const notGo = 16 << 20
+
+// limitMemory tells the garbage collector how much there is: four fifths of what the container may use, less where notGo
+// needs more than a fifth. What the user has set with GOGC and GOMEMLIMIT is left alone. It returns the limit that it has set,
 // 0 for none.
 func (p *program) limitMemory(root fs.FS) int64 {
 	if p.getenv("GOGC") == "" {
@@ -26,7 +29,7 @@ func (p *program) limitMemory(root fs.FS) int64 {
 	if limit == 0 || p.getenv("GOMEMLIMIT") != "" {
 		return 0
 	}
-	limit = limit / 5 * 4
+	limit = max(min(limit/5*4, limit-notGo), limit/2)
 	debug.SetMemoryLimit(limit)
 	return limit
 }

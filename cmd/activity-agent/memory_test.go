@@ -72,6 +72,13 @@ func TestTheUsersMemoryLimitStands(t *testing.T) {
 		t.Error("what the user has set was changed")
 	}
 	clear(env)
+	for limit, want := range map[int64]int64{64 << 20: 48 << 20, 20 << 20: 10 << 20} {
+		root["sys/fs/cgroup/memory.max"].Data = fmt.Append(nil, limit)
+		if got := p.limitMemory(root); got != want {
+			t.Errorf("of %d, the collector gets %d, want %d", limit, got, want)
+		}
+	}
+	root["sys/fs/cgroup/memory.max"].Data = []byte("1000000000000")
 	if got := p.limitMemory(root); got != 800_000_000_000 || debug.SetMemoryLimit(-1) != got || debug.SetGCPercent(100) != gcPercent {
 		t.Errorf("got a limit of %d, want 800000000000", got)
 	}
@@ -101,6 +108,7 @@ func TestMemoryIsFlatThroughAnOutage(t *testing.T) {
 				t.Parallel()
 				s := newSite(t, "sqlite", "")
 				s.exe, s.admin = exe, freeAddress(t)
+				s.env = []string{"GOMEMLIMIT=48MiB"} // as in a container of 64 MiB
 				s.configure("")
 				begin, end := s.outage(store)
 				s.fill(line, waiting)

@@ -57,6 +57,7 @@ func (s *site) launch() *running {
 	s.t.Helper()
 	r := &running{site: s, said: new(output)}
 	r.cmd = s.command("run", "-c", s.config, "--summary", s.path("summary.json"))
+	r.cmd.Env = append(r.cmd.Environ(), s.env...)
 	r.cmd.Stdout, r.cmd.Stderr = r.said, r.said
 	if err := r.cmd.Start(); err != nil {
 		s.t.Fatal(err)

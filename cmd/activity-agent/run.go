@@ -89,7 +89,7 @@ func (p *program) run(ctx context.Context, c *config.Config, o runOptions) error
 		return errors.Join(err, sink.Close())
 	}
 	if memory > 0 {
-		log.Info("the garbage collector keeps to four fifths of the container's memory; GOMEMLIMIT sets another limit", zap.Int64("bytes", memory))
+		log.Info("the garbage collector keeps to a part of the container's memory; GOMEMLIMIT sets another limit", zap.Int64("bytes", memory))
 	}
 	began := time.Now()
 	r := &reloader{p: p, path: o.configPath, current: c, agent: a, level: level, log: log}

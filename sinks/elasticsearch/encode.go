@@ -2,6 +2,7 @@ package elasticsearch
 
 import (
 	"io"
+	"slices"
 	"sync/atomic"
 
 	"github.com/klauspost/compress/gzip"
@@ -48,6 +49,8 @@ func (s *slot) encode(b *pipeline.Batch, due []int, limit int) (n, size int) {
 	if s.zip != nil {
 		s.zip.Reset(s)
 		w = s.zip
+	} else {
+		s.body = slices.Grow(s.body, min(limit, b.Bytes()))
 	}
 	for _, i := range due {
 		r := &b.Records[i]
