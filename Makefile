@@ -29,6 +29,10 @@ test: ## all tests, with the race detector; says which were skipped, and why
 bench: ## the benchmark of every stage, with allocations
 	go test -run '^$$' -bench . -benchmem ./...
 
+.PHONY: bench-ingest
+bench-ingest: ## posts a second with 64 connections, each answered after an fsync, and NDJSON records a second
+	go test -run '^$$' -bench 'Posts|Lines' -benchtime 5s -benchmem ./agent/ingest
+
 .PHONY: lint
 lint: $(LINTER) ## gofmt, go vet and the linters of .golangci.yml
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }

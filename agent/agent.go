@@ -12,6 +12,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/truledgr/activity-agent/agent/deadletter"
+	"github.com/truledgr/activity-agent/agent/ingest"
+	"github.com/truledgr/activity-agent/agent/ingest/journal"
 	"github.com/truledgr/activity-agent/agent/ledger"
 	"github.com/truledgr/activity-agent/agent/tail"
 	"github.com/truledgr/activity-agent/pipeline"
@@ -21,7 +23,9 @@ import (
 // Options make an Agent.
 type Options struct {
 	Config   Config
-	Files    []tail.Config
+	Files    []tail.Config // entries that name Stdin are left to Streams
+	Ingest   ingest.Config // a Listen of "" is off
+	Streams  []Stream
 	Pipeline pipeline.Config
 	Origin   pipeline.Origin
 	Sink     sinks.Sink // closed by Agent.Close
@@ -46,6 +50,7 @@ type Agent struct {
 	ledger *ledger.Ledger
 	dead   *deadletter.Log
 	tailer *tail.Tailer
+	in     receiver
 	out    *outlet
 	clock  *clock
 	books  *books
@@ -56,6 +61,7 @@ type Agent struct {
 
 	aborted   chan struct{}
 	once      sync.Once
+	draining  sync.Once
 	running   sync.WaitGroup
 	abandoned atomic.Bool // a part of Run did not come back
 
@@ -64,6 +70,8 @@ type Agent struct {
 	mu           sync.Mutex
 	started      bool // replay is over, inputs are being read
 	pipe         *pipeline.Pipeline
+	rules        pipeline.Config // of pipe
+	origin       pipeline.Origin
 	drainTimeout time.Duration
 }
 
@@ -77,13 +85,14 @@ func New(o Options) (*Agent, error) {
 	}
 	a := &Agent{
 		o: o, log: o.Logger, out: newOutlet(o.Sink), drainTimeout: o.Config.DrainTimeout, books: newBooks(), aborted: make(chan struct{}),
+		rules: o.Pipeline, origin: o.Origin,
 		clock: &clock{now: o.Now, since: time.Since, log: o.Logger},
 		store: &condition{what: "store", log: o.Logger},
 		state: &condition{what: "state directory", log: o.Logger},
 	}
 	a.reloads.hash, a.reloads.at = o.ConfigHash, time.Now()
 	a.watchdog = newWatchdog(o.StuckAfter, func() bool {
-		_, idle := a.tailer.IdleSince()
+		_, idle := a.idleSince()
 		return idle
 	})
 	if err := a.open(); err != nil {
@@ -111,12 +120,16 @@ func (a *Agent) open() (err error) {
 	if a.pipe, err = a.newPipeline(a.o.Pipeline, a.o.Origin); err != nil {
 		return err
 	}
+	if err := a.openReceiver(); err != nil {
+		return err
+	}
+	onDisk, _ := SplitStdin(a.o.Files)
 	key := c.IDKey
 	if key == "" {
 		key = id
 	}
 	a.tailer, err = tail.New(tail.Options{
-		Files: a.o.Files, IDKey: []byte(key), Registry: a.ledger, Logger: a.log,
+		Files: onDisk, IDKey: []byte(key), Registry: files{a.ledger, a.in.journal}, Logger: a.log,
 		BatchBytes: a.batchBytes(), BatchRecords: a.batchBytes() / recordCost, Pool: pool,
 	})
 	return err
@@ -141,6 +154,7 @@ func (a *Agent) batchBytes() int {
 
 // run is Run until hard is done.
 func (a *Agent) run(hard context.Context) error {
+	a.in.start(hard, a.log)
 	if err := a.replay(hard); err != nil {
 		return err
 	}
@@ -155,35 +169,56 @@ func (a *Agent) run(hard context.Context) error {
 	a.tailer.Fill(minimum) // until it is known how much becomes of the bytes
 	g, gctx := errgroup.WithContext(hard)
 	reading, read := context.WithCancel(gctx)
+	g.Go(func() error { return a.tailer.Run(gctx) })
+	g.Go(func() error { return a.in.journal.Run(gctx) })
 	g.Go(func() error {
 		defer read()
-		return a.tailer.Run(gctx)
-	})
-	g.Go(func() error {
 		defer close(ready)
 		return a.process(gctx, free, ready)
 	})
 	g.Go(func() error { return a.dispatch(gctx, ready, free) })
 	g.Go(func() error {
-		a.watchEnd(reading)
+		a.watchEnd(reading, hard)
 		return nil
 	})
 	return g.Wait()
 }
 
-// process runs the pipeline over what the tailer hands over.
+// process makes documents of what the sources hand over: files' lines go through the pipeline, and what is in the journal
+// has been through it.
 func (a *Agent) process(ctx context.Context, free <-chan *parcel, ready chan<- *parcel) error {
 	number := a.ledger.NextBatch()
-	for raw := range a.tailer.Batches() {
+	lines, journaled := a.tailer.Batches(), a.in.journal.Batches()
+	for lines != nil || journaled != nil {
+		var raw *pipeline.Raw
+		var kept *journal.Batch
+		var more bool
+		select {
+		case raw, more = <-lines:
+			if !more {
+				lines = nil
+				continue
+			}
+		case kept, more = <-journaled:
+			if !more {
+				journaled = nil
+				continue
+			}
+		}
 		var p *parcel
 		select {
 		case p = <-free:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		a.convert(p, raw, number)
-		a.tailer.Release(raw)
-		a.tailer.Fill(a.nextFill(&p.batch))
+		if raw != nil {
+			a.convert(p, raw, number)
+			a.tailer.Release(raw)
+			a.tailer.Fill(a.nextFill(&p.batch))
+		} else {
+			a.restore(p, kept, number)
+			a.in.journal.Release(kept)
+		}
 		number++
 		select {
 		case ready <- p:
@@ -286,6 +321,7 @@ func (a *Agent) Trouble() []string {
 	if text := a.reloads.trouble(); text != "" {
 		out = append(out, text)
 	}
+	out = append(out, a.in.trouble()...)
 	for _, f := range a.tailer.Stats() {
 		if f.Err != "" {
 			out = append(out, fmt.Sprintf("cannot read %s: %s", f.Path, f.Err))
@@ -304,7 +340,7 @@ func (a *Agent) Close() error {
 }
 
 func (a *Agent) closeState() error {
-	var errs []error
+	errs := []error{a.in.close()}
 	if a.dead != nil {
 		errs = append(errs, a.dead.Close())
 	}

@@ -58,6 +58,7 @@ func (a *Agent) deliver(ctx context.Context, p *parcel) error {
 	}
 	a.books.settle(b, p.results)
 	a.tailer.Acked(b.Ranges)
+	a.in.journal.Acked(b.Number, b.Ranges)
 	return nil
 }
 

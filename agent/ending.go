@@ -43,6 +43,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	cut := hard.Err() != nil
 	cancel()
+	a.in.stop(hard)
 	a.running.Wait()
 	if cut && (err != nil || !a.quietFor(0)) {
 		return a.unfinished()
@@ -93,25 +94,43 @@ func (a *Agent) supervise(ctx, hard context.Context, cancel func()) {
 		case <-limit.C:
 			return
 		case <-wrote.C:
-			a.tailer.Drain()
+			a.drain(hard)
 		case <-look.C:
 			if a.quietFor(quiet) {
-				a.tailer.Drain()
+				a.drain(hard)
 			}
 		}
 	}
 }
 
+// drain has every source end with what it has. It does not wait for that.
+func (a *Agent) drain(hard context.Context) {
+	a.tailer.Drain()
+	a.draining.Do(func() { a.running.Go(func() { a.in.stop(hard) }) })
+}
+
 // quietFor reports whether nothing has been written, and all of it is settled, for so long.
 func (a *Agent) quietFor(d time.Duration) bool {
-	since, idle := a.tailer.IdleSince()
+	since, idle := a.idleSince()
 	return idle && time.Since(since) >= d && a.books.snapshot().InFlight == 0
 }
 
-// watchEnd drains when there has been nothing to do for long enough, and when the stop file is there.
-func (a *Agent) watchEnd(ctx context.Context) {
+// idleSince reports whether every source is at its end, and all of it acked, and since when.
+func (a *Agent) idleSince() (time.Time, bool) {
+	read, idle := a.tailer.IdleSince()
+	taken, quiet := a.in.journal.IdleSince()
+	if taken.After(read) {
+		read = taken
+	}
+	return read, idle && quiet
+}
+
+// watchEnd drains when there has been nothing to do for long enough, when the stop file is there, and when nothing can
+// come any more.
+func (a *Agent) watchEnd(ctx, hard context.Context) {
 	idle, file := a.o.ExitWhenIdle, a.o.Config.StopFile
-	if idle <= 0 && file == "" {
+	onlyStreams := a.onlyStreams()
+	if idle <= 0 && file == "" && !onlyStreams {
 		return
 	}
 	every := lookForEnd
@@ -120,15 +139,22 @@ func (a *Agent) watchEnd(ctx context.Context) {
 	}
 	for sleep(ctx, every) == nil {
 		switch {
-		case idle > 0 && a.quietFor(idle):
+		case idle > 0 && a.in.ended() && a.quietFor(idle):
+		case onlyStreams && a.in.ended():
 		case file != "" && exists(file):
 			a.log.Info("the stop file is there: delivering what is written, however long it takes, and ending", zap.String("stop_file", file))
 		default:
 			continue
 		}
-		a.tailer.Drain()
+		a.drain(hard)
 		return
 	}
+}
+
+// onlyStreams reports whether all that can come is from streams, which end.
+func (a *Agent) onlyStreams() bool {
+	rest, _ := SplitStdin(a.o.Files)
+	return len(a.o.Streams) > 0 && len(rest) == 0 && a.in.server == nil
 }
 
 func exists(path string) bool {

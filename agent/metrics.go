@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -54,6 +55,18 @@ var (
 	descVolFree  = desc("log_volume_free_bytes", "Bytes of it that are free.", "directory")
 	descPolling  = desc("polling", "1 if the system does not tell of changes in some directory of log files, as when inotify's limits are reached; files are polled in any case.")
 	descFiles    = desc("files", "Files that are known.")
+)
+
+// What comes without files.
+var (
+	descAnswers    = desc("ingest_requests_total", "Requests answered by the ingest listener, by status.", "status")
+	descTaken      = desc("journal_records_total", "Records made durable in the journal: posted, piped, or of an application's output.")
+	descCommits    = desc("journal_commits_total", "Fsyncs that made them durable.")
+	descJournal    = desc("journal_bytes", "Bytes of the journal on the disk.")
+	descBudget     = desc("journal_budget_bytes", "Bytes that it may have; beyond that, posts are refused with 429.")
+	descWaiting    = desc("journal_waiting_bytes", "Bytes of the journal that have not been handed over for delivery.")
+	descKeys       = desc("journal_idempotency_keys", "Idempotency keys that are remembered.")
+	descUnreadable = desc("journal_damaged_bytes_total", "Bytes of the journal that could not be read.")
 )
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -115,7 +128,25 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descTrouble, int64(len(c.agent.Trouble())))
 	c.agent.reloads.collect(gauge, count)
 	ch <- prometheus.MustNewConstMetric(descOldest, prometheus.GaugeValue, c.agent.books.oldest().Seconds())
+	c.journal(gauge, count)
 	c.files(ch, gauge)
+}
+
+// journal tells of what comes without files.
+func (c *collector) journal(gauge, count func(d *prometheus.Desc, v int64, labels ...string)) {
+	j := c.agent.in.journal.Stats()
+	count(descTaken, j.Records)
+	count(descCommits, j.Commits)
+	count(descUnreadable, j.Damaged)
+	gauge(descJournal, j.Bytes)
+	gauge(descBudget, j.Budget)
+	gauge(descWaiting, j.Waiting)
+	gauge(descKeys, j.Keys)
+	if s := c.agent.in.server; s != nil {
+		for status, n := range s.Answers() {
+			count(descAnswers, n, strconv.Itoa(status))
+		}
+	}
 }
 
 // maxFiles is how many files have metrics of their own: those with the most to do.

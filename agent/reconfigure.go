@@ -36,12 +36,18 @@ func (a *Agent) Reconfigure(s Settings) error {
 	if err != nil {
 		return err
 	}
-	if err := a.tailer.Reconfigure(s.Files); err != nil {
+	onDisk, _ := SplitStdin(s.Files)
+	if err := a.tailer.Reconfigure(onDisk); err != nil {
 		return err
 	}
 	a.mu.Lock()
-	a.pipe, a.drainTimeout = pipe, s.DrainTimeout
+	a.pipe, a.rules, a.origin, a.drainTimeout = pipe, s.Pipeline, s.Origin, s.DrainTimeout
 	a.mu.Unlock()
+	if a.in.intake != nil {
+		if err := a.in.intake.Reconfigure(); err != nil {
+			return err // cannot be: such a pipeline was made above
+		}
+	}
 	a.watchdog.allow(s.StuckAfter)
 	if s.Sink != nil {
 		if err := a.out.exchange(s.Sink); err != nil {

@@ -7,7 +7,9 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/agent/deadletter"
+	"github.com/truledgr/activity-agent/agent/ingest/journal"
 	"github.com/truledgr/activity-agent/agent/ledger"
 	"github.com/truledgr/activity-agent/agent/tail"
 	"github.com/truledgr/activity-agent/pipeline"
@@ -46,29 +48,42 @@ func (a *Agent) replay(ctx context.Context) error {
 }
 
 func (a *Agent) replayIntent(ctx context.Context, p *parcel, in *ledger.Intent) error {
-	leave := a.watchdog.enter("reading a batch again")
-	raw, err := a.tailer.Reload(in)
-	leave()
-	if err != nil {
+	if err := a.reload(p, in); err != nil {
 		return fmt.Errorf("replay batch %d: %w", in.Number, err)
 	}
 	if err := a.out.rewind(in.Mark); err != nil {
 		return fmt.Errorf("replay batch %d: %w", in.Number, err)
 	}
 	p.intent, p.target = in, in.Target
-	a.pipeline().Process(raw, in.Number, in.Time, &p.batch)
-	a.tailer.Release(raw)
 	p.reset()
 	a.books.enter(&p.batch, true)
 	return a.deliver(ctx, p)
+}
+
+// reload makes p of what an intent is about, as it was.
+func (a *Agent) reload(p *parcel, in *ledger.Intent) error {
+	defer a.watchdog.enter("reading a batch again")()
+	if a.in.journal.Wrote(in) {
+		kept, err := a.in.journal.Reload(in)
+		if err == nil {
+			a.pipeline().Restore(&kept.Saved, in.Number, in.Time, &p.batch)
+		}
+		return err
+	}
+	raw, err := a.tailer.Reload(in)
+	if err == nil {
+		a.pipeline().Process(raw, in.Number, in.Time, &p.batch)
+		a.tailer.Release(raw)
+	}
+	return err
 }
 
 // fillGap reads what lies in a gap as new batches. What is stored of it already has the same ids, except for records
 // without a time of their own.
 func (a *Agent) fillGap(ctx context.Context, p *parcel, g ledger.Gap) error {
 	for at := g.Start; at < g.End; {
-		raw, next, err := a.tailer.ReadAgain(g.Stream, at, g.End)
-		if errors.Is(err, tail.ErrGone) {
+		next, err := a.readAgain(p, g.Stream, at, g.End)
+		if errors.Is(err, tail.ErrGone) || errors.Is(err, journal.ErrGone) {
 			a.log.Error("a part of a log whose record in the ledger was damaged cannot be read again",
 				zap.Int64("offset", at), zap.Int64("bytes", g.End-at))
 			return a.ledger.CloseGap(ledger.Gap{Stream: g.Stream, Start: at, End: g.End})
@@ -76,7 +91,6 @@ func (a *Agent) fillGap(ctx context.Context, p *parcel, g ledger.Gap) error {
 		if err != nil {
 			return err
 		}
-		a.convert(p, raw, a.ledger.NextBatch())
 		p.reset()
 		if err := a.intend(ctx, p); err != nil {
 			return err
@@ -87,6 +101,23 @@ func (a *Agent) fillGap(ctx context.Context, p *parcel, g ledger.Gap) error {
 		at = next
 	}
 	return nil
+}
+
+// readAgain makes p of the next records of a stream from at on, as a new batch, and returns where it ends.
+func (a *Agent) readAgain(p *parcel, id activity.StreamID, at, end int64) (next int64, err error) {
+	number := a.ledger.NextBatch()
+	if id == a.in.journal.ID() {
+		kept, next, err := a.in.journal.ReadAgain(at, end)
+		if err == nil {
+			a.restore(p, kept, number)
+		}
+		return next, err
+	}
+	raw, next, err := a.tailer.ReadAgain(id, at, end)
+	if err == nil {
+		a.convert(p, raw, number)
+	}
+	return next, err
 }
 
 // Replayed says what became of the dead letters.

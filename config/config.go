@@ -23,6 +23,7 @@ import (
 	"syscall"
 
 	"github.com/truledgr/activity-agent/agent"
+	"github.com/truledgr/activity-agent/agent/ingest"
 	"github.com/truledgr/activity-agent/agent/tail"
 	"github.com/truledgr/activity-agent/pipeline"
 	"github.com/truledgr/activity-agent/pipeline/redact"
@@ -35,6 +36,7 @@ import (
 type Config struct {
 	Agent    agent.Config    `yaml:"agent"`
 	Files    []tail.Config   `yaml:"files"`
+	Ingest   ingest.Config   `yaml:"ingest"`
 	Pipeline pipeline.Config `yaml:"pipeline"`
 	Store    Store           `yaml:"store"`
 	Admin    agent.Admin     `yaml:"admin"`
@@ -79,6 +81,7 @@ type Log struct {
 func Default() *Config {
 	return &Config{
 		Agent:    agent.DefaultConfig(),
+		Ingest:   ingest.DefaultConfig(),
 		Pipeline: pipeline.DefaultConfig(),
 		Admin:    agent.DefaultAdmin(),
 		Log:      Log{Level: "info", Format: "auto"},

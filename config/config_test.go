@@ -15,6 +15,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/truledgr/activity-agent/agent"
+	"github.com/truledgr/activity-agent/agent/ingest"
 	"github.com/truledgr/activity-agent/agent/tail"
 	"github.com/truledgr/activity-agent/pipeline"
 	"github.com/truledgr/activity-agent/pipeline/redact"
@@ -66,14 +67,18 @@ func TestEveryKeyIsDecodedAndExpanded(t *testing.T) {
 			},
 			Only: []string{"message", "*_count"}, Identity: "hash", HashKey: "pa$$-swordfish-and-more",
 		}},
+		Ingest: ingest.Config{
+			Listen: "unix:/run/swordfish.sock", SocketMode: "0660", Token: "pa$$-swordfish", TokenFile: "testdata/secret.txt",
+			MaxBody: 2 << 20, MaxConnections: 7, DiskBudget: 65 << 20,
+		},
 		Store: Store{File: &file.Config{Path: "-"}},
 		Admin: agent.Admin{Listen: "[::1]:9000"},
 		Log:   Log{Level: "info", Format: "auto"},
 		Tests: []Test{
 			{Name: "one", Line: `{"msg":"x"}`, Expect: map[string]string{"kind": "system_event", "user_id": ""}}, {Line: "x", Dropped: "noisy"},
 		},
-		masked:  map[string]bool{"agent.id_key": true, "pipeline.redact.hash_key": true},
-		sources: []string{"testdata/secret.txt", "testdata/secret.txt"},
+		masked:  map[string]bool{"agent.id_key": true, "ingest.token": true, "pipeline.redact.hash_key": true},
+		sources: []string{"testdata/secret.txt", "testdata/secret.txt", "testdata/secret.txt"},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %#v\nwant %#v", got, want)
@@ -120,7 +125,7 @@ func TestPrintedConfigReadsBack(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"all.yaml", "aliases.yaml"} {
 		want := mustParse(t, name)
-		want.Agent.IDKey, want.masked, want.sources = "", nil, nil // printed masked
+		want.Agent.IDKey, want.Ingest.Token, want.masked, want.sources = "", "", nil, nil // printed masked
 		got, err := Parse("printed", printed(want), nil)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, want)
@@ -348,6 +353,9 @@ func FuzzParse(f *testing.F) {
 		}
 		if c.Agent.IDKey != "" {
 			c.Agent.IDKey = mask
+		}
+		if c.Ingest.Token != "" {
+			c.Ingest.Token = mask
 		}
 		if !reflect.DeepEqual(again, c) {
 			t.Fatalf("got\n%s\nwant\n%s", again, c)

@@ -173,7 +173,7 @@ func (d *decoder) require(n *yaml.Node, v reflect.Value, at place, given map[str
 		name := f.Tag.Get("yaml")
 		in := at.key(name)
 		r := rules[in.rule]
-		if r.need == "" || r.one && given[name] != nil || wrong[name] || !v.FieldByIndex(f.Index).IsZero() {
+		if r.need == "" || given[r.unless] != nil || r.one && given[name] != nil || wrong[name] || !v.FieldByIndex(f.Index).IsZero() {
 			continue
 		}
 		switch g := given[name]; {

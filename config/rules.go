@@ -14,6 +14,7 @@ import (
 
 	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/agent"
+	"github.com/truledgr/activity-agent/agent/ingest"
 	"github.com/truledgr/activity-agent/pipeline"
 	"github.com/truledgr/activity-agent/pipeline/redact"
 	userrule "github.com/truledgr/activity-agent/pipeline/rule"
@@ -23,6 +24,7 @@ import (
 // A rule says what a key may hold, beyond its type. The zero rule allows everything.
 type rule struct {
 	need     string   // the key must be set and not empty; what to write
+	unless   string   // of need: a key beside it that makes it unnecessary where it is written
 	one      bool     // exactly one key of the section must be set
 	either   []string // at least one of these keys of the section must be set
 	advice   string   // of either: what to write
@@ -37,7 +39,9 @@ type rule struct {
 const (
 	needFiles = `say what to read, for example:
   files:
-    - include: ["/var/log/app/*.log"]`
+    - include: ["/var/log/app/*.log"]
+or where activities are posted:
+  ingest: {listen: "127.0.0.1:8480"}`
 	needCluster = `name the cluster's nodes, such as addresses: ["https://es:9200"], or a deployment in Elastic Cloud by cloud_id`
 	needStore   = `say where to store, for example:
   store:
@@ -52,7 +56,7 @@ var rules = map[string]rule{
 	"agent.drain_timeout":                         {min: 1, max: int64(10 * time.Minute)},
 	"agent.stop_file":                             {restart: true},
 	"agent.memory_budget":                         {restart: true, min: 6 << 20},
-	"files":                                       {need: needFiles},
+	"files":                                       {need: needFiles, unless: "ingest"},
 	"files[].include":                             {need: `name the files to read, for example include: ["/var/log/app/*.log"]`},
 	"files[].include[]":                           {text: glob},
 	"files[].exclude[]":                           {text: glob},
@@ -63,6 +67,13 @@ var rules = map[string]rule{
 	"files[].delete":                              {enum: []string{"never", "after_ack"}},
 	"files[].volume_warning":                      {max: 100},
 	"files[].max_line_bytes":                      {size: true, min: 1 << 10, max: 4 << 20},
+	"ingest.listen":                               {restart: true, text: ingestAddress},
+	"ingest.socket_mode":                          {restart: true, text: fileMode},
+	"ingest.token":                                {restart: true, text: printable},
+	"ingest.token_file":                           {restart: true},
+	"ingest.max_body":                             {restart: true, size: true, min: 1 << 10, max: 16 << 20},
+	"ingest.max_connections":                      {restart: true, min: 1, max: 10_000},
+	"ingest.disk_budget":                          {restart: true, size: true, min: 64 << 20},
 	"pipeline.redact.fields[]":                    {text: fieldName},
 	"pipeline.redact.allow[]":                     {text: fieldName},
 	"pipeline.redact.detect":                      {need: "write default, none, or names of detectors", text: detectors},
@@ -230,6 +241,22 @@ func address(s string) (problem, advice string) {
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return "the port must be a number up to 65535", advice
+	}
+	return "", ""
+}
+
+// ingestAddress checks where activities are posted to.
+func ingestAddress(s string) (problem, advice string) {
+	if advice = ingest.CheckListen(s); advice != "" {
+		problem = "this cannot be listened on"
+	}
+	return problem, advice
+}
+
+// fileMode checks a mode in octal digits.
+func fileMode(s string) (problem, advice string) {
+	if _, err := ingest.ParseMode(s); err != nil {
+		return "expected a file mode", `write octal digits in quotes, such as "0660"`
 	}
 	return "", ""
 }

@@ -11,10 +11,18 @@ import (
 // A Stream is what the pipeline needs to know of the stream that a range belongs to.
 type Stream struct {
 	ID   activity.StreamID
-	Path string // of the file as it is now, for log.file.path
+	Path string // of the file as it is now, for log.file.path; "" where there is none
 	// Options of the file's entry in the configuration.
 	NonJSON  NonJSON
 	TrustIDs bool
+
+	// Strict refuses a record that is no object, or that has a field of the wrong type: see Batch.Problems.
+	Strict bool
+	// Kind is that of all its records; NoKind leaves it to each.
+	Kind activity.Kind
+	// Journaled says that its records are kept with the time of their batch, so that ids follow from positions also
+	// where a record has no time of its own.
+	Journaled bool
 }
 
 // NonJSON says what becomes of a line that is not JSON.
@@ -122,9 +130,10 @@ type Record struct {
 	Cut
 	Decision
 	ID      ulid.ULID
-	Trusted bool // the id was given by the sender, not derived
-	Seq     int  // place in the batch
-	doc     span // in Batch.buf
+	Trusted bool  // the id was given by the sender, not derived
+	Seq     int   // place in the batch
+	doc     span  // in Batch.buf
+	body    int32 // where in Batch.buf the integrity object begins
 }
 
 type span struct{ lo, hi int32 }
@@ -144,9 +153,12 @@ type Batch struct {
 	Redactions Redactions
 	Panics     int
 	PanicAt    string
-	agent      activity.AgentKey
-	chain      activity.ChainID
-	buf        []byte
+	// Problems says why records of strict streams were refused; these have the fate DeadLetter and the reason
+	// ReasonInvalid.
+	Problems []Problem
+	agent    activity.AgentKey
+	chain    activity.ChainID
+	buf      []byte
 }
 
 // Doc returns the document of record i: one JSON object without a line end. It is nil unless the record's fate is
@@ -159,6 +171,15 @@ func (b *Batch) Doc(i int) []byte {
 	return b.buf[r.doc.lo:r.doc.hi:r.doc.hi]
 }
 
+// Body returns the document of record i without its integrity object and its end: what Restore takes.
+func (b *Batch) Body(i int) []byte {
+	r := &b.Records[i]
+	if r.Fate != Deliver {
+		return nil
+	}
+	return b.buf[r.doc.lo:r.body:r.body]
+}
+
 // Bytes returns the size of all documents together.
 func (b *Batch) Bytes() int { return len(b.buf) }
 
@@ -167,7 +188,7 @@ func (b *Batch) Reset() {
 	clear(b.Ranges) // drop pointers to streams
 	b.Number, b.Time = 0, time.Time{}
 	b.Ranges, b.Pieces, b.Records, b.buf = b.Ranges[:0], b.Pieces[:0], b.Records[:0], b.buf[:0]
-	b.Redactions, b.Panics, b.PanicAt = Redactions{}, 0, ""
+	b.Redactions, b.Panics, b.PanicAt, b.Problems = Redactions{}, 0, "", b.Problems[:0]
 }
 
 // Position returns the offset in the stream of record i's first byte, and the length of its first line: all pieces of

@@ -13,12 +13,13 @@ type constants struct {
 	paths      [activity.FieldCount][]byte // of each field in the document
 	service    [3]groupField
 	host       [1]groupField
-	kubernetes string      // `,"kubernetes":{…}` or ""
-	integrity  string      // `,"integrity":{"chain":"…","batch":`
-	own        [8]roleSet  // of each kind: the fields that a member of that meaning goes to
-	written    [8]roleSet  // … that are written one by one, in the order of the table
-	always     [8]roleSet  // … of these, the ones that may follow from others
-	elsewhere  [8][]detour // … where other meanings go
+	kubernetes string                   // `,"kubernetes":{…}` or ""
+	integrity  string                   // `,"integrity":{"chain":"…","batch":`
+	own        [8]roleSet               // of each kind: the fields that a member of that meaning goes to
+	written    [8]roleSet               // … that are written one by one, in the order of the table
+	always     [8]roleSet               // … of these, the ones that may follow from others
+	elsewhere  [8][]detour              // … where other meanings go
+	strict     [8]map[string]strictNode // … what a strict stream looks at
 }
 
 func newConstants(o Origin, chain activity.ChainID) constants {
@@ -38,6 +39,7 @@ func newConstants(o Origin, chain activity.ChainID) constants {
 	c.integrity = `,"integrity":{"chain":"` + EncodeChain(chain) + `","batch":`
 	for _, k := range activity.Kinds() {
 		c.plan(k)
+		c.strict[k] = strictFields(k)
 	}
 	return c
 }

@@ -175,10 +175,7 @@ func (p *Pipeline) repair(b []byte) []byte {
 // parse makes the tape of the content; what is no JSON stays text.
 func (p *Pipeline) parse() {
 	r := &p.rec
-	if len(r.content) == 0 {
-		return
-	}
-	if r.flags.truncated || !beginsJSON(r.content[0]) || r.tape.Parse(r.content) != nil {
+	if r.flags.truncated || len(r.content) == 0 || !beginsJSON(r.content[0]) || r.tape.Parse(r.content) != nil {
 		r.flags.text = true
 		return
 	}

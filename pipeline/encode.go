@@ -55,7 +55,7 @@ func (p *Pipeline) encode(b *Batch, i int, by string, stream *Stream) {
 	w.out = w.out[:hi]
 	w.out = appendIntegrity(w.out, p.constant.integrity, b.Number, rec.Seq, rec.Leaf)
 	b.buf = w.out
-	rec.doc = span{int32(lo), int32(len(w.out))}
+	rec.doc, rec.body = span{int32(lo), int32(len(w.out))}, int32(hi)
 }
 
 // appendID writes an id in its 26 characters.
@@ -523,6 +523,10 @@ func (p *Pipeline) group(open string, fields []groupField) {
 
 // log says where the record was read, and which logger wrote it.
 func (p *Pipeline) log(stream *Stream, offset int64) {
+	if stream.Path == "" {
+		p.logger()
+		return
+	}
 	r, w := &p.rec, &p.vals
 	w.out = append(w.out, `,"log":{"file":{"path":"`...)
 	if p.pathOf != stream {
@@ -533,6 +537,21 @@ func (p *Pipeline) log(stream *Stream, offset int64) {
 	w.out = strconv.AppendInt(w.out, offset, 10)
 	if n := r.fields[activity.LogLogger]; n != 0 {
 		p.keyed(activity.LogLogger, n)
+	}
+	w.out = append(w.out, '}')
+}
+
+// logger writes which logger wrote a record that was read from no file.
+func (p *Pipeline) logger() {
+	n, w := p.rec.fields[activity.LogLogger], &p.vals
+	if n == 0 {
+		return
+	}
+	at := len(w.out)
+	w.out = append(append(w.out, `,"log":{`...), p.constant.fields[activity.LogLogger]...)
+	if !p.field(activity.LogLogger, n) {
+		w.out = w.out[:at]
+		return
 	}
 	w.out = append(w.out, '}')
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"math"
 	"path"
 	"runtime"
 	"slices"
@@ -56,6 +57,7 @@ const (
 	ReasonBlank   = "blank"       // an envelope around nothing
 	ReasonPanic   = "panic"       // a bug here; the record is set aside and the batch goes on
 	ReasonGone    = "source_gone" // replay: the bytes of the intent are no longer to be found
+	ReasonInvalid = "invalid"     // of a strict stream: Batch.Problems says why
 )
 
 // A Pipeline converts batches. It holds the scratch memory of one conversion: one goroutine at a time.
@@ -221,7 +223,7 @@ func (p *Pipeline) convert(raw *Raw, b *Batch, i int) {
 	p.decode(raw, rec.Cut)
 	stream := raw.Ranges[rec.Range].Stream
 	if !replayed {
-		if len(r.content) == 0 {
+		if len(r.content) == 0 && !stream.Strict {
 			rec.Fate, rec.Reason = Drop, ReasonBlank
 			return
 		}
@@ -234,6 +236,13 @@ func (p *Pipeline) convert(raw *Raw, b *Batch, i int) {
 		}
 	}
 	kind, by := p.classify()
+	if stream.Kind != activity.NoKind {
+		kind, by = stream.Kind, "route"
+	}
+	if stream.Strict && !p.check(b, i, kind) {
+		rec.Fate, rec.Reason = DeadLetter, ReasonInvalid
+		return
+	}
 	if r.rule = p.ruleFor(kind, stream); r.rule != nil {
 		if r.rule.Drop && !replayed {
 			rec.Fate, rec.Reason = Drop, r.rule.Name
@@ -246,7 +255,7 @@ func (p *Pipeline) convert(raw *Raw, b *Batch, i int) {
 	}
 	decided := rec.Decision
 	rec.Kind = kind
-	p.stamp(rec)
+	p.stamp(rec, stream.TrustIDs)
 	if replayed {
 		rec.Decision = decided
 	}
@@ -281,17 +290,29 @@ func (p *Pipeline) ruleFor(kind activity.Kind, stream *Stream) *rule.Rule {
 	return nil
 }
 
-// stamp decides the record's time: its own, if it has one in the accepted window, or else the batch's.
-func (p *Pipeline) stamp(rec *Record) {
+// stamp decides the record's time: its own, if it has one in the accepted window; or that in the id that it was given, so
+// that giving it again makes the same document; or else the batch's.
+func (p *Pipeline) stamp(rec *Record, trustIDs bool) {
 	rec.Time = p.now
 	t, ok := p.ownTime()
-	switch {
-	case !ok:
-	case t < p.now-int64(acceptPast) || t > p.now+int64(acceptFuture):
-		p.rec.flags.badTime = true
-	default:
+	if ok && !p.accepts(t) {
+		p.rec.flags.badTime, ok = true, false
+	}
+	if !ok && trustIDs {
+		var id ulid.ULID
+		if id, ok = p.givenID(); ok {
+			t = int64(id.Time()) * int64(time.Millisecond)
+			ok = id.Time() < math.MaxInt64/uint64(time.Millisecond) && p.accepts(t)
+		}
+	}
+	if ok {
 		rec.Time, rec.Dated = t, true
 	}
+}
+
+// accepts reports whether a record of the batch may have happened at t.
+func (p *Pipeline) accepts(t int64) bool {
+	return t >= p.now-int64(acceptPast) && t <= p.now+int64(acceptFuture)
 }
 
 // identify gives the record its id.
@@ -305,11 +326,12 @@ func (p *Pipeline) identify(b *Batch, i int) {
 	rec.ID = ownID(b, i)
 }
 
-// ownID derives the id of record i: from its position if its time is its own, or else from its place in the chain.
+// ownID derives the id of record i: from its position if its time will be the same at every reading, or else from its
+// place in the chain.
 func ownID(b *Batch, i int) ulid.ULID {
 	rec := &b.Records[i]
 	t := time.Unix(0, rec.Time)
-	if !rec.Dated || len(b.Ranges) == 0 { // a restored batch has places in the chain only
+	if len(b.Ranges) == 0 || !rec.Dated && !b.Ranges[rec.Range].Stream.Journaled { // tests restore batches without ranges
 		return activity.SequenceID(t, b.agent, b.chain, b.Number, uint64(rec.Seq))
 	}
 	offset, length := position(b.Pieces, rec.Cut)

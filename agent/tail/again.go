@@ -43,6 +43,9 @@ func (t *Tailer) cutAgain(s *stream, fd *content, start, end int64) (*pipeline.R
 	if n, ok := firstLines(b, t.o.BatchRecords); ok {
 		b = b[:n]
 	}
+	if len(t.inputs) == 0 {
+		return nil, start, ErrGone // no files are read any more
+	}
 	in := t.inputs[0]
 	if s.file != nil {
 		in = s.file.in

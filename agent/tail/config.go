@@ -5,11 +5,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/truledgr/activity-agent/pipeline"
 )
 
 // Config is one entry of `files`: what to tail and how to read it.
 type Config struct {
-	// Include lists files by glob ("*" within a path element, "**" across them). At least one.
+	// Include lists files by glob ("*" within a path element, "**" across them). At least one. "-" is standard input, which
+	// is the agent's to read and not the tailer's.
 	Include []string `yaml:"include"`
 	// Exclude takes files out again, by the same globs; one without a slash is compared with the base name.
 	Exclude []string `yaml:"exclude"`
@@ -40,6 +43,33 @@ type Config struct {
 // DefaultConfig returns the entry that omitted keys fall back to. Include has no default.
 func DefaultConfig() Config {
 	return Config{StartAt: "beginning", Format: "auto", NonJSON: "keep", Multiline: "traces", Delete: "never", VolumeWarning: 85, MaxLineBytes: 1 << 20}
+}
+
+// Cutter returns what finds the records in bytes of such a file.
+func (c *Config) Cutter() *pipeline.Cutter {
+	cutter := &pipeline.Cutter{MaxLine: c.MaxLineBytes}
+	switch c.Format {
+	case "json", "text":
+		cutter.Envelope = pipeline.NoEnvelope
+	case "docker":
+		cutter.Envelope = pipeline.DockerEnvelope
+	case "cri":
+		cutter.Envelope = pipeline.CRIEnvelope
+	}
+	cutter.Traces = c.Stream().NonJSON == pipeline.KeepText && c.Multiline == "traces"
+	return cutter
+}
+
+// Stream returns how lines of such a file are treated.
+func (c *Config) Stream() pipeline.Stream {
+	s := pipeline.Stream{TrustIDs: c.TrustIDs}
+	switch c.NonJSON {
+	case "drop":
+		s.NonJSON = pipeline.DropText
+	case "dead_letter":
+		s.NonJSON = pipeline.DeadLetterText
+	}
+	return s
 }
 
 // Validate returns everything that is wrong with c, each error beginning with the name of its key.

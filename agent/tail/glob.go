@@ -105,26 +105,10 @@ type input struct {
 	include, exclude []glob
 	excludeBase      []string
 	cutter           *pipeline.Cutter
-	nonJSON          pipeline.NonJSON
 }
 
 func newInput(c Config) (*input, error) {
-	in := &input{Config: c, cutter: &pipeline.Cutter{MaxLine: c.MaxLineBytes}}
-	switch c.Format {
-	case "json", "text":
-		in.cutter.Envelope = pipeline.NoEnvelope
-	case "docker":
-		in.cutter.Envelope = pipeline.DockerEnvelope
-	case "cri":
-		in.cutter.Envelope = pipeline.CRIEnvelope
-	}
-	switch c.NonJSON {
-	case "drop":
-		in.nonJSON = pipeline.DropText
-	case "dead_letter":
-		in.nonJSON = pipeline.DeadLetterText
-	}
-	in.cutter.Traces = in.nonJSON == pipeline.KeepText && c.Multiline == "traces"
+	in := &input{Config: c, cutter: c.Cutter()}
 	for _, p := range c.Include {
 		g, err := parseGlob(p)
 		if err != nil {
@@ -148,7 +132,9 @@ func newInput(c Config) (*input, error) {
 
 // source describes a stream for the pipeline.
 func (in *input) source(id activity.StreamID, path string) *pipeline.Stream {
-	return &pipeline.Stream{ID: id, Path: path, NonJSON: in.nonJSON, TrustIDs: in.TrustIDs}
+	s := in.Stream()
+	s.ID, s.Path = id, path
+	return &s
 }
 
 // takes reports whether path is included and not excluded.

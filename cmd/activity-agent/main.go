@@ -57,6 +57,10 @@ func (p *program) main(ctx context.Context, args []string) int {
 	if msg := err.Error(); msg != "" {
 		fmt.Fprintln(p.stderr, "activity-agent: "+msg)
 	}
+	var exit exitError
+	if errors.As(err, &exit) {
+		return int(exit)
+	}
 	var usage usageError
 	if errors.As(err, &usage) {
 		return exitUsage
@@ -88,7 +92,7 @@ activity of a known kind, removes secrets and personal data, and stores it exact
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand(p.runCommand(), p.validateCommand(), p.testCommand(), p.queryCommand(), p.deadletterCommand(), p.healthCommand(), p.setupCommand(), p.versionCommand())
+	root.AddCommand(p.runCommand(), p.execCommand(), p.validateCommand(), p.testCommand(), p.queryCommand(), p.deadletterCommand(), p.healthCommand(), p.setupCommand(), p.versionCommand())
 	return root
 }
 

@@ -142,6 +142,9 @@ func (s *site) configure(more string) {
 	case "elasticsearch":
 		target = fmt.Sprintf("{elasticsearch: {addresses: [%q], index_prefix: %s}}", s.node.URL(), s.prefix)
 	}
+	if !strings.Contains(more, "ingest:") {
+		more = "ingest: {listen: \"\"}\n" + more // not the default address, where programs that are no part of the test may post
+	}
 	text := fmt.Sprintf("agent: {id: test, state_dir: %s, memory_budget: %s, drain_timeout: %s, stop_file: %q}\nfiles: [{include: [%q], non_json: %s}]\nstore: %s\nadmin: {listen: %q}\n%s\n",
 		s.path("state"), s.budget, s.drain, s.stopFile, filepath.Join(s.dir, "logs", "*.log*"), s.nonJSON, target, s.admin, more)
 	if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {

@@ -57,6 +57,7 @@ type runOptions struct {
 	configPath   string
 	exitWhenIdle time.Duration
 	summary      string
+	app          *application // that the agent runs, and takes the output of; nil for none
 }
 
 // run wires the agent, its admin listener, the signals and the progress line together.
@@ -69,6 +70,9 @@ func (p *program) run(ctx context.Context, c *config.Config, o runOptions) error
 	memory := p.limitMemory(os.DirFS("/"))
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	if o.app != nil {
+		signal.Notify(signals, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH)
+	}
 	defer signal.Stop(signals)
 	tty := isTerminal(p.stderr)
 	screen := newScreen(p.stderr, tty)
@@ -80,8 +84,13 @@ func (p *program) run(ctx context.Context, c *config.Config, o runOptions) error
 	if err != nil {
 		return err
 	}
+	streams, release, err := p.streams(c, o.app)
+	if err != nil {
+		return errors.Join(err, sink.Close())
+	}
+	defer release()
 	a, err := agent.New(agent.Options{
-		Config: c.Agent, Files: c.Files, Pipeline: c.Pipeline, Sink: sink, Version: version, Logger: log,
+		Config: c.Agent, Files: c.Files, Ingest: c.Ingest, Streams: streams, Pipeline: c.Pipeline, Sink: sink, Version: version, Logger: log,
 		Origin: agent.OriginOf(c.Agent, p.getenv, p.hostname), ExitWhenIdle: o.exitWhenIdle, ConfigHash: c.Hash(),
 		StuckAfter: stuckAfter(c.Store),
 	})
@@ -93,7 +102,7 @@ func (p *program) run(ctx context.Context, c *config.Config, o runOptions) error
 	}
 	began := time.Now()
 	r := &reloader{p: p, path: o.configPath, current: c, agent: a, level: level, log: log}
-	err = p.serve(ctx, c, a, r, signals, screen, o.exitWhenIdle > 0)
+	err = p.serve(ctx, c, a, r, signals, screen, o)
 	err = errors.Join(err, a.Close())
 	account := a.Account()
 	log.Info("stopped", zap.Int64("read", account.Read), zap.Int64("stored", account.Stored), zap.Int64("duplicate", account.Duplicate),
@@ -104,8 +113,8 @@ func (p *program) run(ctx context.Context, c *config.Config, o runOptions) error
 	return errors.Join(err, p.writeSummary(o.summary, account))
 }
 
-// serve runs the agent and what stands around it, until the agent ends. once: it will end when it is idle.
-func (p *program) serve(ctx context.Context, c *config.Config, a *agent.Agent, r *reloader, signals <-chan os.Signal, s *screen, once bool) error {
+// serve runs the agent and what stands around it, until the agent ends, and the application if there is one.
+func (p *program) serve(ctx context.Context, c *config.Config, a *agent.Agent, r *reloader, signals <-chan os.Signal, s *screen, o runOptions) error {
 	log := r.log
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -117,11 +126,25 @@ func (p *program) serve(ctx context.Context, c *config.Config, a *agent.Agent, r
 		case err == nil:
 			log.Info("admin listener", zap.String("address", admin.Addr()))
 			g.Go(func() error { return admin.Serve(around) })
-		case once: // somebody ships a file by hand, beside an agent that runs
+		case o.exitWhenIdle > 0: // somebody ships a file by hand, beside an agent that runs
 			log.Warn("no probes and metrics in this run", zap.Error(err))
 		default:
 			return err
 		}
+	}
+	if o.app != nil {
+		if err := o.app.start(); err != nil {
+			return err
+		}
+		defer o.app.finish(log)
+		g.Go(func() error {
+			select {
+			case <-o.app.ended:
+				stop()
+			case <-around.Done():
+			}
+			return nil
+		})
 	}
 	hangup := make(chan struct{}, 1)
 	g.Go(func() error {
@@ -130,6 +153,9 @@ func (p *program) serve(ctx context.Context, c *config.Config, a *agent.Agent, r
 			case <-around.Done():
 				return nil
 			case sig := <-signals:
+				if o.app != nil && (o.app.forward(sig) || !stops(sig)) {
+					continue
+				}
 				log.Info("signal", zap.Stringer("signal", sig))
 				if sig == syscall.SIGHUP {
 					select {
@@ -159,6 +185,9 @@ func (p *program) serve(ctx context.Context, c *config.Config, a *agent.Agent, r
 	end()
 	return errors.Join(err, g.Wait())
 }
+
+// stops reports whether a signal is for the agent as well, once there is no application to have it.
+func stops(sig os.Signal) bool { return sig == syscall.SIGTERM || sig == syscall.SIGINT }
 
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)

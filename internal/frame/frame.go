@@ -66,6 +66,12 @@ func Next(buf []byte, pos int64) (payload []byte, size int, ok bool) {
 	return payload, Head + n, checksum(pos, buf[:Head], payload) == binary.LittleEndian.Uint32(buf[8:])
 }
 
+// Size returns how long the frame that buf begins with says it is. ok is false where no frame begins.
+func Size(buf []byte) (size int, ok bool) {
+	n, ok := length(buf)
+	return Head + n, ok
+}
+
 func checksum(pos int64, head, payload []byte) uint32 {
 	c := crc32.Update(uint32(pos), castagnoli, head[4:8])
 	return crc32.Update(c, castagnoli, payload)
