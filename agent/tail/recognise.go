@@ -290,7 +290,8 @@ func (t *Tailer) compareWith(f, g *file, from int64) (bool, error) {
 	if !copyByName(f, g, size) {
 		return false, nil
 	}
-	same, err := samePrefix(f.fd, g.fd, from, size)
+	// What comes just before is compared again: f may have been written anew.
+	same, err := samePrefix(f.fd, g.fd, max(0, from-pipeline.TailSize), size)
 	f.alike = size
 	return same, err
 }

@@ -478,3 +478,30 @@ type fakeTime struct {
 func (f *fakeTime) now() time.Time { f.mu.Lock(); defer f.mu.Unlock(); return f.t }
 
 func (f *fakeTime) add(d time.Duration) { f.mu.Lock(); defer f.mu.Unlock(); f.t = f.t.Add(d) }
+
+// TestACopyThatIsWrittenAnewIsRead: a file that was taken for a copy of another one has other content by now, of the same
+// size or more.
+func TestACopyThatIsWrittenAnewIsRead(t *testing.T) {
+	t.Parallel()
+	first := numbered("a", 30)
+	for name, second := range map[string][]string{"the same size": numbered("b", 30), "longer": numbered("b", 40)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			write(t, filepath.Join(dir, "app.log.bak"), text(first))
+			g := start(t, dir, newMemory(), including(dir, "*.log*"))
+			g.wants(first...)
+			write(t, g.path("app.log"), text(first))
+			until(t, func() bool {
+				stats := g.Stats()
+				return len(stats) == 2 && (stats[0].State == Copy || stats[1].State == Copy)
+			})
+			f, err := os.OpenFile(g.path("app.log"), os.O_WRONLY, 0)
+			must(t, err)
+			defer f.Close()
+			_, err = f.WriteAt([]byte(text(second)), 0) // at once: nobody sees it short
+			must(t, err)
+			g.wants(slices.Concat(first, second)...)
+		})
+	}
+}
