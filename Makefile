@@ -56,6 +56,11 @@ soak: ## all faults at once, then every line counted, for SECONDS (600): STORE=e
 	ACTIVITY_SOAK=1 ACTIVITY_SOAK_SECONDS=$(SECONDS) ACTIVITY_SOAK_SEED=$(SEED) \
 		go test -count=1 -timeout 0 -v -run '^TestSoak$$/^$(STORE)$$' ./cmd/activity-agent
 
+.PHONY: soak-tail
+soak-tail: ## random sequences of rotations and crashes against a model of the tailer, for SECONDS (600), from SEED=n (random) on
+	ACTIVITY_SOAK=1 ACTIVITY_SOAK_SECONDS=$(SECONDS) ACTIVITY_SOAK_SEED=$(SEED) \
+		go test -count=1 -timeout 0 -v -run '^TestRandomActionsAgainstAModel$$' ./agent/tail
+
 .PHONY: long
 long: ## every test that repeats for minutes what a normal run does a few times
 	ACTIVITY_SOAK=1 go test -count=1 -timeout 2h ./...
