@@ -226,7 +226,11 @@ func (r *reading) shaped(p *phrase) (activity.Kind, string) {
 	case r.has(activity.LoginMethod, activity.TwoFactorMethod, activity.TwoFactorSuccess):
 		return activity.AuthEvent, "shape:login"
 	}
-	message, said := r.said(p)
+	message, said := activity.NoKind, ""
+	named := r.own(activity.ActivityType) // who names the action has no need for a message that does
+	if !named {
+		message, said = r.said(p)
+	}
 	if message == activity.AuthEvent {
 		return message, said
 	}
@@ -244,7 +248,7 @@ func (r *reading) shaped(p *phrase) (activity.Kind, string) {
 		return r.direction(message), "shape:http"
 	case message != activity.NoKind:
 		return message, said
-	case r.someone() && r.nodes[roleLevel] == 0:
+	case r.someone() && r.nodes[roleLevel] == 0 && !named:
 		if p.read(r.value(role(activity.Description))); p.n > 0 {
 			if k, by := p.deed(); k != activity.NoKind {
 				return k, "message:" + by
