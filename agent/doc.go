@@ -10,6 +10,9 @@
 //		                                              through the redacting writer                    ledger.Finish (outcome)
 //		                                                                                              books.settle, Tailer.Acked
 //
+//		POST ─ ingest.Server ─► Intake (a pipeline of its own) ─► journal.Append, fsync ─► 202
+//		stdin, exec ─ ingest.Lines ─┘            journal.Batches ─► Pipeline.Restore ─► *pipeline.Batch ─► as above
+//
 //	  - Goroutines, all owned and waited for by Agent.Run: the tailer reads and cuts; process runs the pipeline; dispatch
 //	    writes intents in order and keeps up to Sink.InFlight deliveries under way; supervise ends it all in time;
 //	    watchEnd drains when there is nothing to do, or the stop file is there; the watchdog looks whether the inputs
@@ -20,6 +23,8 @@
 //	  - The ledger is told before the sink is. From its intents follow the offsets to resume from; from an intent
 //	    without an outcome follows a replay: Tailer.Reload reads the same bytes, Pipeline.Process obeys the Decisions of
 //	    the intent, and the sink is asked again, for the target that the intent names.
+//	  - The journal is a second source beside the tailer, of records that can be read nowhere else. It holds what the
+//	    pipeline made of them, so its batches skip that: agent/ingest/DESIGN.md.
 //	  - A reload (Agent.Reconfigure) exchanges the pipeline between two batches, the files to read while none is being
 //	    read, and the sink between two attempts. Nothing is stopped for it: docs/adr/011-reload-in-place.md.
 //	  - Every byte is hashed once: raw bytes by xxHash as they are read (Range.Sum, Range.TailSum), documents by SHA-256 as

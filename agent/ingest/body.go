@@ -36,6 +36,7 @@ type bodies struct {
 	budget int64
 	sem    *semaphore.Weighted // of bytes beyond smallBody
 	pool   sync.Pool           // of *[]byte with smallBody bytes
+	large  sync.Pool           // of *[]byte with more
 	zips   sync.Pool           // of *gzip.Reader
 }
 
@@ -155,9 +156,13 @@ func (b *body) grow(ctx context.Context, size int64) error {
 		return errNoMemory
 	}
 	b.share = size
-	grown := make([]byte, len(b.bytes), size)
-	copy(grown, b.bytes)
-	b.bytes = grown
+	var grown []byte
+	if spare, _ := b.owner.large.Get().(*[]byte); spare != nil && int64(cap(*spare)) >= size && int64(cap(*spare)) <= 2*size {
+		grown = (*spare)[:0]
+	} else {
+		grown = make([]byte, 0, size)
+	}
+	b.bytes = append(grown, b.bytes...)
 	return nil
 }
 
@@ -165,6 +170,8 @@ func (b *body) grow(ctx context.Context, size int64) error {
 func (b *body) release() {
 	b.owner.pool.Put(b.small)
 	if b.share > 0 {
+		spare := b.bytes
+		b.owner.large.Put(&spare)
 		b.owner.sem.Release(b.share)
 	}
 	b.small, b.bytes, b.share = nil, nil, 0
