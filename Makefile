@@ -43,6 +43,10 @@ $(LINTER):
 	GOBIN=$(CURDIR)/.cache/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
 	mv .cache/bin/golangci-lint $@
 
+.PHONY: python
+python: ## the Python client: format, lint, types, wheel, and its tests against the real agent
+	client/python/check
+
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (30s) each
 	@set -e; for p in $$(go list ./...); do \
@@ -78,7 +82,7 @@ cross: ## static binaries for Linux and macOS, amd64 and arm64, in dist/
 
 .PHONY: update
 update: ## rewrite the files that tests compare with their source
-	go test ./activity ./config -update
+	go test ./activity ./config ./client -update
 
 .PHONY: ci
 ci: ## the gate, as CI runs it

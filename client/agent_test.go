@@ -4,155 +4,18 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"reflect"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/oklog/ulid/v2"
+
+	"github.com/truledgr/activity-agent/internal/agenttest"
 )
-
-// built is the real agent, built once.
-var built = sync.OnceValues(func() (string, error) {
-	if given := os.Getenv("ACTIVITY_AGENT"); given != "" {
-		return given, nil
-	}
-	dir, err := os.MkdirTemp("", "agent")
-	if err != nil {
-		return "", err
-	}
-	builtIn = dir
-	path := filepath.Join(dir, "activity-agent")
-	build := exec.Command("go", "build", "-o", path, "github.com/truledgr/activity-agent/cmd/activity-agent")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return path, nil
-})
-
-var builtIn string
-
-func removeBuilt() {
-	if builtIn != "" {
-		_ = os.RemoveAll(builtIn)
-	}
-}
-
-// A realAgent has a directory of its own, an SQLite store, and one way in.
-type realAgent struct {
-	t       *testing.T
-	exe     string
-	dir     string
-	address string
-	process *exec.Cmd
-}
-
-// newRealAgent makes an agent that is not started. The way in is tcp, unix or file.
-func newRealAgent(t *testing.T, in, token string) *realAgent {
-	t.Helper()
-	exe, err := built()
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := &realAgent{t: t, exe: exe, dir: t.TempDir()}
-	listen := ""
-	switch in {
-	case "tcp":
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		listen = l.Addr().String()
-		_ = l.Close()
-		a.address = "http://" + listen
-	case "unix":
-		// Temporary directories of tests can be too long for a socket's name.
-		dir, err := os.MkdirTemp("", "s")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = os.RemoveAll(dir) })
-		listen = "unix:" + dir + "/s"
-		a.address = "unix://" + dir + "/s"
-	case "file":
-		if err := os.Mkdir(filepath.Join(a.dir, "logs"), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		a.address = "file://" + a.dir + "/logs/app.log"
-	}
-	config := fmt.Sprintf(`agent: {id: test, state_dir: %[1]s/state}
-files: [{include: ["%[1]s/logs/*.log"], trust_ids: true}]
-ingest: {listen: %[2]q, token: %[3]q}
-store: {sqlite: {path: %[1]s/store.db}}
-admin: {listen: ""}
-`, a.dir, listen, token)
-	if err := os.WriteFile(a.dir+"/agent.yaml", []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(a.kill)
-	return a
-}
-
-// start starts the agent and waits until it takes activities.
-func (a *realAgent) start() {
-	a.t.Helper()
-	a.process = exec.Command(a.exe, "run", "-c", a.dir+"/agent.yaml")
-	name := fmt.Sprintf("%s/stderr.%d", a.dir, time.Now().UnixNano())
-	stderr, err := os.Create(name)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	defer func() { _ = stderr.Close() }()
-	a.process.Stderr = stderr
-	if err := a.process.Start(); err != nil {
-		a.t.Fatal(err)
-	}
-	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
-		said, err := os.ReadFile(name)
-		if strings.Contains(string(said), `"started"`) {
-			return
-		}
-		if err != nil || time.Now().After(end) {
-			a.t.Fatalf("the agent does not start: %v %s", err, said)
-		}
-	}
-}
-
-func (a *realAgent) kill() {
-	if a.process != nil {
-		_ = a.process.Process.Kill()
-		_ = a.process.Wait()
-		a.process = nil
-	}
-}
-
-// stored stops the agent and returns what is in its store, oldest first.
-func (a *realAgent) stored(args ...string) []map[string]any {
-	a.t.Helper()
-	if err := a.process.Process.Signal(syscall.SIGTERM); err != nil {
-		a.t.Fatal(err)
-	}
-	if err := a.process.Wait(); err != nil {
-		a.t.Fatal(err)
-	}
-	a.process = nil
-	out, err := exec.Command(a.exe, append([]string{"query", "-c", a.dir + "/agent.yaml", "--json", "--limit", "0", "--sort", "@timestamp"}, args...)...).Output()
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return records(a.t, string(out))
-}
 
 // fill gives every field of a record a value that its field in the store has too.
 func fill(record reflect.Value) {
@@ -190,12 +53,12 @@ func fill(record reflect.Value) {
 
 // Every field of every call is stored in its field, none in details.
 func TestEveryFieldOfEveryCallIsStored(t *testing.T) {
-	for _, in := range []string{"tcp", "unix", "file"} {
-		t.Run(in, func(t *testing.T) {
+	for _, in := range []agenttest.Way{agenttest.TCP, agenttest.Unix, agenttest.File} {
+		t.Run(string(in), func(t *testing.T) {
 			t.Parallel()
-			a := newRealAgent(t, in, "t0ken-of-the-test")
-			a.start()
-			c := open(t, Config{Address: a.address, Token: "t0ken-of-the-test"})
+			a := agenttest.New(t, in, "t0ken-of-the-test")
+			a.Start()
+			c := open(t, Config{Address: a.Address, Token: "t0ken-of-the-test"})
 			ctx, ok := t.Context(), must(t)
 			var given []any
 			all := []any{&Activity{}, &APITransaction{}, &DataAccess{}, &DataChange{}, &AuthEvent{}, &ExternalAPI{}, &SystemEvent{}}
@@ -221,7 +84,7 @@ func TestEveryFieldOfEveryCallIsStored(t *testing.T) {
 			}
 			flush(t, c)
 			byID := map[string]map[string]any{}
-			for _, doc := range a.stored() {
+			for _, doc := range a.Stored() {
 				byID[doc["id"].(string)] = doc
 			}
 			for _, record := range given {
@@ -245,21 +108,21 @@ func TestEveryFieldOfEveryCallIsStored(t *testing.T) {
 
 func TestAnAgentThatIsKilledAgainAndAgainGetsEachActivityOnce(t *testing.T) {
 	t.Parallel()
-	a := newRealAgent(t, "unix", "")
-	c := open(t, Config{Address: a.address})
+	a := agenttest.New(t, agenttest.Unix, "")
+	c := open(t, Config{Address: a.Address})
 	want := map[string]bool{must(t)(c.CreateActivity(t.Context(), Activity{})): true} // before there is an agent
 	for range 5 {
-		a.start()
+		a.Start()
 		flush(t, c)
 		for range 2000 {
 			want[must(t)(c.CreateActivity(t.Context(), Activity{UserID: "u1", Details: map[string]int{"a": 1}}))] = true
 		}
-		a.kill()
+		a.Kill()
 	}
-	a.start()
+	a.Start()
 	flush(t, c)
 	assertStats(t, c, Stats{Logged: int64(len(want)), Delivered: int64(len(want))})
-	stored := a.stored("--fields", "id")
+	stored := a.Stored("--fields", "id")
 	if len(stored) != len(want) {
 		t.Errorf("%d are stored, want %d", len(stored), len(want))
 	}
@@ -273,16 +136,16 @@ func TestAnAgentThatIsKilledAgainAndAgainGetsEachActivityOnce(t *testing.T) {
 
 func TestAgentTakesNothingFromAStranger(t *testing.T) {
 	t.Parallel()
-	a := newRealAgent(t, "tcp", "t0ken-of-the-test")
-	a.start()
-	c := open(t, Config{Address: a.address, Token: "another"})
+	a := agenttest.New(t, agenttest.TCP, "t0ken-of-the-test")
+	a.Start()
+	c := open(t, Config{Address: a.Address, Token: "another"})
 	must(t)(c.CreateActivity(t.Context(), Activity{}))
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	if err := c.Flush(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
-	if n := len(a.stored()); n != 0 {
+	if n := len(a.Stored()); n != 0 {
 		t.Errorf("%d activities are stored", n)
 	}
 }
@@ -290,9 +153,9 @@ func TestAgentTakesNothingFromAStranger(t *testing.T) {
 // What an application logs by middleware, transport and slog is found in the store, without its secrets.
 func TestRequestsAreFoundInTheStore(t *testing.T) {
 	t.Parallel()
-	a := newRealAgent(t, "unix", "")
-	a.start()
-	c := open(t, Config{Address: a.address})
+	a := agenttest.New(t, agenttest.Unix, "")
+	a.Start()
+	c := open(t, Config{Address: a.Address})
 	srv := httptest.NewServer(c.Middleware(shop(), MiddlewareOptions{Bodies: 1000}))
 	tr := &http.Transport{}
 	hc := &http.Client{Transport: c.Transport(tr, TransportOptions{Service: func(*http.Request) string { return "shop" }})}
@@ -307,7 +170,7 @@ func TestRequestsAreFoundInTheStore(t *testing.T) {
 	srv.Close() // waits for the handler, and so for what the middleware logs
 	flush(t, c)
 	got := map[any]map[string]any{}
-	for _, doc := range a.stored() {
+	for _, doc := range a.Stored() {
 		got[doc["kind"]] = doc
 		if b, _ := json.Marshal(doc); strings.Contains(string(b), "hunter2") {
 			t.Errorf("a secret is stored: %s", b)

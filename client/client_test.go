@@ -21,11 +21,13 @@ import (
 
 	"github.com/oklog/ulid/v2"
 	"go.uber.org/goleak"
+
+	"github.com/truledgr/activity-agent/internal/agenttest"
 )
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		removeBuilt()
+		agenttest.Remove()
 		os.Exit(code)
 	}))
 }

@@ -117,6 +117,8 @@ func TestImportsGoOneWay(t *testing.T) {
 			"the agent is wired by cmd and configured by values: a library, testable without files and flags"},
 		{"api", []string{"api", "sinks", "pipeline", "activity", "internal"},
 			"the read API runs without an agent (serve)"},
+		{"client", []string{"client", "activity"},
+			"applications import it: it brings nothing of the agent along"},
 		{"config", []string{"config", "agent", "api", "sinks", "pipeline", "activity", "internal"},
 			"the configuration composes what each package defines for itself"},
 	}
@@ -156,7 +158,8 @@ func TestDependenciesStayBehindOnePackage(t *testing.T) {
 		{"pgregory.net/rapid", nil, "it is for tests"},
 		{"github.com/google/go-cmp", nil, "it is for tests"},
 		{module + "internal/testenv", []string{"internal/estest"}, "it is for tests"},
-		{"testing", []string{"internal/testenv", "internal/estest", "sinks/elasticsearch/scripted"}, "test code stays out of the binary"},
+		{module + "internal/agenttest", nil, "it is for tests"},
+		{"testing", []string{"internal/testenv", "internal/estest", "internal/agenttest", "sinks/elasticsearch/scripted"}, "test code stays out of the binary"},
 	}
 	for _, s := range sources(t) {
 		if s.test {

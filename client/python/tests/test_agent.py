@@ -217,7 +217,6 @@ def test_a_token_is_asked_for(new_agent: Callable[..., Agent]) -> None:
     assert [doc["id"] for doc in agent.stored()] == [made.id]
 
 
-@pytest.mark.filterwarnings("ignore:.*socket.socket.*family=1:pytest.PytestUnraisableExceptionWarning")
 def test_an_agent_that_is_killed_again_and_again_gets_each_activity_once(new_agent: Callable[..., Agent]) -> None:
     agent = new_agent("unix")
     client = Client(agent.address, request_timeout=PATIENCE)

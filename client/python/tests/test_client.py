@@ -81,8 +81,6 @@ def test_trouble_is_tried_again_with_the_same_bytes_and_key(scripted: Scripted, 
     client.close()
 
 
-# httpcore leaves a socket that cannot be connected to the garbage collector.
-@pytest.mark.filterwarnings("ignore:.*socket.socket.*family=1:pytest.PytestUnraisableExceptionWarning")
 def test_an_agent_that_is_away_is_not_waited_for(tmp_path: Path) -> None:
     client = Client(f"unix://{tmp_path}/none")
     service = SyncActivityService(client)
