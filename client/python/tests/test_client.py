@@ -184,6 +184,34 @@ def test_waiting_for_room_ends(scripted: Scripted) -> None:
     client.close(0)
 
 
+def test_a_call_that_is_cancelled_while_it_waits_is_counted(scripted: Scripted) -> None:
+    scripted.respond = lambda _: (503, {"Retry-After": "60"})
+    client = Client(scripted.address, queue_bytes=500, wait_for_room=math.inf)
+
+    async def main() -> None:
+        waiting = asyncio.create_task(_log_many(ActivityService(client), 10))
+        while not client._queue._wait_room:
+            await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(main())
+    assert client.stats.logged == 10
+    assert balanced(client.stats)
+    client.close(0)
+
+
+@pytest.mark.parametrize("token", ["s3cret\nX: y", "s3crét", "s3 cret"])
+def test_a_token_that_is_none_is_not_shown(scripted: Scripted, caplog: pytest.LogCaptureFixture, token: str) -> None:
+    client = Client(scripted.address, token=token)
+    SyncActivityService(client).create_activity()
+    eventually(lambda: "token" in caplog.text)
+    assert "s3" not in caplog.text
+    assert not scripted.requests
+    client.close(0)
+
+
 def test_closing_lets_those_go_who_wait_for_room(scripted: Scripted) -> None:
     scripted.respond = lambda _: (503, {"Retry-After": "60"})
     client = Client(scripted.address, queue_bytes=500, wait_for_room=math.inf)

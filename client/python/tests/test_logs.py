@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conftest import PATIENCE, Agent, Scripted
+from conftest import PATIENCE, Agent, Request, Scripted, eventually
 from truledgr_activities import ActivityHandler, Client, Stats
 from truledgr_activities.sync import ActivityService
 
@@ -92,6 +94,38 @@ def test_what_the_sender_says_makes_no_activity(scripted: Scripted) -> None:
         root.removeHandler(handler)
         root.setLevel(before)
     assert client.stats == Stats(logged=1, delivered=1)
+    client.close()
+
+
+def test_a_record_that_waits_for_room_does_not_stop_the_sender(scripted: Scripted) -> None:
+    """The sender complains, and that too goes through the root's handlers, while a record waits in one of them."""
+    gate = threading.Event()
+
+    def respond(_: Request) -> tuple[int, dict[str, str]]:
+        assert gate.wait(PATIENCE)
+        return (503, {"Retry-After": "0"}) if len(scripted.requests) < 2 else (202, {})
+
+    scripted.respond = respond
+    client = Client(scripted.address, queue_bytes=1000, wait_for_room=math.inf)
+    handler = ActivityHandler(service=ActivityService(client))
+    root = logging.getLogger()
+    root.addHandler(handler)
+
+    def log_many() -> None:
+        for _ in range(20):
+            root.warning("x" * 100)
+
+    waiting = threading.Thread(target=log_many, daemon=True)
+    try:
+        waiting.start()
+        eventually(lambda: bool(client._queue._wait_room))
+        gate.set()
+        waiting.join(PATIENCE)
+        assert not waiting.is_alive()
+    finally:
+        root.removeHandler(handler)
+    assert client.flush(PATIENCE)
+    assert client.stats == Stats(logged=20, delivered=20)
     client.close()
 
 

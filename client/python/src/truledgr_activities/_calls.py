@@ -128,6 +128,8 @@ class Calls(ABC, Generic[R]):
         description: str | None = None,
         status: str | None = None,
         tags: Sequence[str] | None = None,
+        ip_address: str | IPv4Address | IPv6Address | None = None,
+        user_agent: str | None = None,
         details: object | None = None,
         context: object | None = None,
         metadata: object | None = None,
@@ -152,6 +154,8 @@ class Calls(ABC, Generic[R]):
             description: What happened, in words; the line's message.
             status: State or result as the sender names it.
             tags: Free labels.
+            ip_address: Address of the caller.
+            user_agent: User agent of the caller.
             details: Everything of the line that has no field of its own.
             context: Circumstances, as the sender gave them.
             metadata: Data about the event, as the sender gave it.
@@ -176,6 +180,8 @@ class Calls(ABC, Generic[R]):
                 "description": description,
                 "status": status,
                 "tags": tags,
+                "ip_address": ip_address,
+                "user_agent": user_agent,
                 "details": details,
                 "context": context,
                 "metadata": metadata,
@@ -307,6 +313,11 @@ class Calls(ABC, Generic[R]):
         description: str | None = None,
         status: str | None = None,
         tags: Sequence[str] | None = None,
+        method: str | None = None,
+        endpoint: str | None = None,
+        status_code: int | None = None,
+        ip_address: str | IPv4Address | IPv6Address | None = None,
+        user_agent: str | None = None,
         table_name: str | None = None,
         operation: str | None = None,
         query_params: object | None = None,
@@ -338,6 +349,11 @@ class Calls(ABC, Generic[R]):
             description: What happened, in words; the line's message.
             status: State or result as the sender names it.
             tags: Free labels.
+            method: HTTP method.
+            endpoint: Path or URL that was called.
+            status_code: HTTP status code.
+            ip_address: Address of the caller.
+            user_agent: User agent of the caller.
             table_name: Table, collection or resource.
             operation: What was done to it, such as read or update.
             query_params: Parameters of the query.
@@ -369,6 +385,11 @@ class Calls(ABC, Generic[R]):
                 "description": description,
                 "status": status,
                 "tags": tags,
+                "method": method,
+                "endpoint": endpoint,
+                "status_code": status_code,
+                "ip_address": ip_address,
+                "user_agent": user_agent,
                 "table_name": table_name,
                 "operation": operation,
                 "query_params": query_params,
@@ -401,6 +422,11 @@ class Calls(ABC, Generic[R]):
         description: str | None = None,
         status: str | None = None,
         tags: Sequence[str] | None = None,
+        method: str | None = None,
+        endpoint: str | None = None,
+        status_code: int | None = None,
+        ip_address: str | IPv4Address | IPv6Address | None = None,
+        user_agent: str | None = None,
         table_name: str | None = None,
         operation: str | None = None,
         record_id: str | None = None,
@@ -433,6 +459,11 @@ class Calls(ABC, Generic[R]):
             description: What happened, in words; the line's message.
             status: State or result as the sender names it.
             tags: Free labels.
+            method: HTTP method.
+            endpoint: Path or URL that was called.
+            status_code: HTTP status code.
+            ip_address: Address of the caller.
+            user_agent: User agent of the caller.
             table_name: Table, collection or resource.
             operation: What was done to it, such as read or update.
             record_id: Which record was changed.
@@ -465,6 +496,11 @@ class Calls(ABC, Generic[R]):
                 "description": description,
                 "status": status,
                 "tags": tags,
+                "method": method,
+                "endpoint": endpoint,
+                "status_code": status_code,
+                "ip_address": ip_address,
+                "user_agent": user_agent,
                 "table_name": table_name,
                 "operation": operation,
                 "record_id": record_id,
@@ -498,6 +534,9 @@ class Calls(ABC, Generic[R]):
         description: str | None = None,
         status: str | None = None,
         tags: Sequence[str] | None = None,
+        method: str | None = None,
+        endpoint: str | None = None,
+        status_code: int | None = None,
         ip_address: str | IPv4Address | IPv6Address | None = None,
         user_agent: str | None = None,
         event_type: str | None = None,
@@ -531,6 +570,9 @@ class Calls(ABC, Generic[R]):
             description: What happened, in words; the line's message.
             status: State or result as the sender names it.
             tags: Free labels.
+            method: HTTP method.
+            endpoint: Path or URL that was called.
+            status_code: HTTP status code.
             ip_address: Address of the caller.
             user_agent: User agent of the caller.
             event_type: What sort of authentication or system event, such as login or startup.
@@ -564,6 +606,9 @@ class Calls(ABC, Generic[R]):
                 "description": description,
                 "status": status,
                 "tags": tags,
+                "method": method,
+                "endpoint": endpoint,
+                "status_code": status_code,
                 "ip_address": ip_address,
                 "user_agent": user_agent,
                 "event_type": event_type,
@@ -603,6 +648,8 @@ class Calls(ABC, Generic[R]):
         status_code: int | None = None,
         execution_time_ms: float | None = None,
         error_details: str | None = None,
+        ip_address: str | IPv4Address | IPv6Address | None = None,
+        user_agent: str | None = None,
         service_name: str | None = None,
         rate_limit: RateLimit | None = None,
         details: object | None = None,
@@ -634,6 +681,8 @@ class Calls(ABC, Generic[R]):
             status_code: HTTP status code.
             execution_time_ms: How long it took, in milliseconds.
             error_details: What went wrong.
+            ip_address: Address of the caller.
+            user_agent: User agent of the caller.
             service_name: Service that was called.
             rate_limit: What the called service says of its limits.
             details: Everything of the line that has no field of its own.
@@ -665,6 +714,8 @@ class Calls(ABC, Generic[R]):
                 "status_code": status_code,
                 "execution_time_ms": execution_time_ms,
                 "error_details": error_details,
+                "ip_address": ip_address,
+                "user_agent": user_agent,
                 "service_name": service_name,
                 "rate_limit": rate_limit,
                 "details": details,
@@ -692,6 +743,8 @@ class Calls(ABC, Generic[R]):
         description: str | None = None,
         status: str | None = None,
         tags: Sequence[str] | None = None,
+        ip_address: str | IPv4Address | IPv6Address | None = None,
+        user_agent: str | None = None,
         event_type: str | None = None,
         severity: str | None = None,
         component: str | None = None,
@@ -723,6 +776,8 @@ class Calls(ABC, Generic[R]):
             description: What happened, in words; the line's message.
             status: State or result as the sender names it.
             tags: Free labels.
+            ip_address: Address of the caller.
+            user_agent: User agent of the caller.
             event_type: What sort of authentication or system event, such as login or startup.
             severity: debug, info, warning, error or critical; trace and others as written.
             component: Part of the system it is about.
@@ -754,6 +809,8 @@ class Calls(ABC, Generic[R]):
                 "description": description,
                 "status": status,
                 "tags": tags,
+                "ip_address": ip_address,
+                "user_agent": user_agent,
                 "event_type": event_type,
                 "severity": severity,
                 "component": component,

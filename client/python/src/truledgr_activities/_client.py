@@ -73,7 +73,7 @@ class Client:
         self._way: Way = way_to(self.address, self._token)
         self._queue = Queue(self._queue_bytes)
         self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
+        self._starting = threading.RLock()
         self._closing = threading.Event()
         self._deadline = float("inf")  # of delivery, by time.monotonic()
         self._complained = float("-inf")
@@ -163,12 +163,12 @@ class Client:
     def _start(self) -> None:
         with self._starting:
             if self._thread is None and not self._closing.is_set():
-                thread = threading.Thread(target=self._send_all, name="truledgr-activities", daemon=True)
+                # Known before it runs: what it says must never be taken for the application's.
+                self._thread = threading.Thread(target=self._send_all, name="truledgr-activities", daemon=True)
                 try:
-                    thread.start()
+                    self._thread.start()
                 except RuntimeError:  # the interpreter shuts down: close() sends
-                    return
-                self._thread = thread
+                    self._thread = None
 
     def _send_all(self) -> None:
         try:
@@ -203,7 +203,7 @@ class Client:
             try:
                 answer = self._way.send(lines, key, min(self._request_timeout, left))
             except Exception as error:  # a way that fails as nobody expected must not end the thread
-                fate, why, wait = Fate.UNKNOWN, f"{type(error).__name__}: {error}", None
+                fate, why, wait = Fate.UNKNOWN, type(error).__name__, None
             else:
                 fate, why, wait = answer.fate, answer.why, answer.retry_after
             if fate is not Fate.UNKNOWN:

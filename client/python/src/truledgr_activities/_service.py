@@ -56,15 +56,16 @@ class ActivityService(Calls[Coroutine[Any, Any, Activity]]):
     async def _offer_patiently(self, client: Client, line: bytes) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + client.wait_for_room
-        while (left := deadline - loop.time()) > 0:
-            try:
+        try:
+            while (left := deadline - loop.time()) > 0 and not client.closed:
                 await asyncio.wait_for(asyncio.wrap_future(client.room(line)), None if math.isinf(left) else left)
-            except asyncio.TimeoutError:
-                break
-            if client.closed:
-                break
-            if client.offer(line, last_try=False):
-                return
+                if client.offer(line, last_try=False):
+                    return
+        except asyncio.TimeoutError:
+            pass
+        except asyncio.CancelledError:
+            client.offer(line)
+            raise
         client.offer(line)
 
     async def flush(self, timeout: float | None = None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from urllib.parse import urlsplit
 import httpx
 
 DEFAULT_ADDRESS: Final = "http://127.0.0.1:8480"
+
+_TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 
 _MAX_RETRY_AFTER: Final = 60.0
 
@@ -75,6 +78,8 @@ class HTTPWay:
         headers = {"Content-Type": "application/x-ndjson", "Idempotency-Key": key}
         try:
             if token := self._token():
+                if not _TOKEN.fullmatch(token):  # httpx would show it in its error
+                    return Answer(Fate.UNKNOWN, "the token has characters that no token has")
                 headers["Authorization"] = f"Bearer {token}"
             request = httpx.Request(
                 "POST",

@@ -48,6 +48,19 @@ class ActivityHandler(logging.Handler):
         super().__init__(level)
         self._service = service
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Filter and log a record, without the lock that handlers have.
+
+        There is nothing to protect; and while one thread held it and waited for room in the queue, the sender, which logs
+        its complaints through the same handler, would wait for the lock and never make room.
+        """
+        passed = self.filter(record)
+        if isinstance(passed, logging.LogRecord):  # since Python 3.12 a filter may replace it
+            record = passed
+        if passed:
+            self.emit(record)
+        return bool(passed)
+
     def emit(self, record: logging.LogRecord) -> None:
         """Log a record. What the sender itself says is left out, or it would never end."""
         try:
