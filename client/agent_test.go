@@ -24,9 +24,13 @@ func fill(record reflect.Value) {
 		var v any
 		switch field := record.Field(i); field.Interface().(type) {
 		case string:
-			v = "a " + name
-			if name == "id" {
+			switch name {
+			case "id":
 				v = ulid.Make().String()
+			case "method":
+				v = "PUT" // of a login, only a method of HTTP is taken for one
+			default:
+				v = "a " + name
 			}
 		case []string:
 			v = []string{"one " + name, "two"}

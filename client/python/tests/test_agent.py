@@ -132,6 +132,8 @@ def sample(name: str, type: str) -> object:
     }
     if name == "@timestamp":
         return datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
+    if name == "method":
+        return "PUT"  # of a login, only a method of HTTP is taken for one
     return by_type[type]
 
 
