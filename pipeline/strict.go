@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/oklog/ulid/v2"
@@ -56,7 +57,7 @@ func (p *Pipeline) check(b *Batch, i int, kind activity.Kind) bool {
 	r := &p.rec
 	c := checker{r: r, batch: b, record: i}
 	switch {
-	case r.flags.text && r.tape.Parse(r.content) == tape.ErrDepth:
+	case r.flags.text && errors.Is(r.tape.Parse(r.content), tape.ErrDepth):
 		c.problem("", "nests too deeply, more than 512 levels", true)
 	case r.flags.text:
 		c.problem("", "is not valid JSON", true)
