@@ -145,6 +145,7 @@ type Group struct {
 	buf     []byte
 	keys    []Key
 	records int64
+	taken   chan struct{} // closed when it takes no more
 	done    chan struct{}
 	err     error
 }
@@ -187,7 +188,9 @@ func Open(o Options) (*Journal, error) {
 // pool is how many batches circulate: one is filled while the other's documents are copied.
 const pool = 2
 
-func newGroup(buf []byte) *Group { return &Group{buf: buf[:0], done: make(chan struct{})} }
+func newGroup(buf []byte) *Group {
+	return &Group{buf: buf[:0], taken: make(chan struct{}), done: make(chan struct{})}
+}
 
 // ID is the journal's stream in the ledger.
 func (j *Journal) ID() activity.StreamID { return j.id }
@@ -241,6 +244,12 @@ func (j *Journal) register() error {
 func (j *Journal) Append(b *pipeline.Batch, k *Key) (*Group, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	for len(j.group.buf) >= maxGroup && !j.closed {
+		taken := j.group.taken
+		j.mu.Unlock()
+		<-taken
+		j.mu.Lock()
+	}
 	if j.closed {
 		return nil, ErrClosed
 	}
@@ -260,6 +269,9 @@ func (j *Journal) Append(b *pipeline.Batch, k *Key) (*Group, error) {
 	}
 	return g, nil
 }
+
+// maxGroup is the size from which a group takes no more requests: they wait for the next one.
+const maxGroup = 1 << 20
 
 // commitAll is the committer: it writes one group while the next one fills.
 func (j *Journal) commitAll() {
@@ -282,6 +294,7 @@ func (j *Journal) commitOne() {
 		j.mu.Unlock()
 		return
 	}
+	close(g.taken)
 	j.group = newGroup(j.spare)
 	j.spare = nil
 	j.writing = int64(len(g.buf))
