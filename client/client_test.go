@@ -237,6 +237,19 @@ func TestTroubleIsTriedAgainWithTheSameBytesAndKey(t *testing.T) {
 	}
 }
 
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 17, 8, 0, 0, 0, time.UTC)
+	for v, want := range map[string]time.Duration{
+		"": 0, "soon": 0, "-1": 0, "0": firstPause, "5": 5 * time.Second, "86400": maxRetryAfter,
+		"Tue, 17 Nov 2026 08:00:07 GMT": 7 * time.Second, "Tue, 17 Nov 2026 07:00:00 GMT": firstPause,
+	} {
+		if got := retryAfter(v, now); got != want {
+			t.Errorf("%q is %v, want %v", v, got, want)
+		}
+	}
+}
+
 func TestARefusedRecordTakesNoOtherWithIt(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{400, 413, 422} {

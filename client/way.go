@@ -99,13 +99,13 @@ func answerOf(resp *http.Response, body []byte) answer {
 
 const maxRetryAfter = time.Minute
 
-// retryAfter reads the header of that name; 0 is none.
+// retryAfter reads the header of that name; 0 is none. Whatever answers "0" must not keep a processor busy.
 func retryAfter(v string, now time.Time) time.Duration {
 	if s, err := strconv.ParseUint(v, 10, 31); err == nil {
-		return min(max(time.Duration(s)*time.Second, time.Millisecond), maxRetryAfter)
+		return min(max(time.Duration(s)*time.Second, firstPause), maxRetryAfter)
 	}
 	if t, err := http.ParseTime(v); err == nil {
-		return min(max(t.Sub(now), time.Millisecond), maxRetryAfter)
+		return min(max(t.Sub(now), firstPause), maxRetryAfter)
 	}
 	return 0
 }

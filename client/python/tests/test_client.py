@@ -81,6 +81,16 @@ def test_trouble_is_tried_again_with_the_same_bytes_and_key(scripted: Scripted, 
     client.close()
 
 
+def test_a_server_that_says_at_once_is_not_asked_at_once(scripted: Scripted) -> None:
+    scripted.respond = lambda _: (503, {"Retry-After": "0"})
+    client = Client(scripted.address)
+    began = time.monotonic()
+    SyncActivityService(client).create_activity()
+    scripted.wait_for(4)
+    assert time.monotonic() - began >= 0.25  # three pauses of 0.1 s
+    client.close(0)
+
+
 def test_an_agent_that_is_away_is_not_waited_for(tmp_path: Path) -> None:
     client = Client(f"unix://{tmp_path}/none")
     service = SyncActivityService(client)

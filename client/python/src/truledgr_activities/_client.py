@@ -209,7 +209,8 @@ class Client:
             if fate is not Fate.UNKNOWN:
                 return fate, why
             self._complain(f"{self.address} does not take activities ({why}); trying again")
-            self._rest(wait if wait is not None else pause * random.uniform(0.5, 1.0))
+            # The agent may say when, but not at once: whatever answers "0" must not keep a processor busy.
+            self._rest(max(wait, _FIRST_PAUSE) if wait is not None else pause * random.uniform(0.5, 1.0))
             pause = min(pause * 2, _LONGEST_PAUSE)
         return None
 
