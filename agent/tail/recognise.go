@@ -296,10 +296,11 @@ func (t *Tailer) compareWith(f, g *file, from int64) (bool, error) {
 	return same, err
 }
 
-// copyByName reports whether f may be a copy of g, given that size bytes are alike.
+// copyByName reports whether f may be a copy of g, given that size bytes are alike. Where both have the same path, that
+// of g is out of date: it was renamed, and f is the new file in its place.
 func copyByName(f, g *file, size int64) bool {
 	return size >= beginBytes || handMade(f.path) || handMade(g.path) || rotated(f.path) && !rotated(g.path) ||
-		unpackedName(f.path) == unpackedName(g.path)
+		f.path != g.path && unpackedName(f.path) == unpackedName(g.path)
 }
 
 // unpackedName is path without what compressing adds to it.

@@ -159,6 +159,23 @@ func TestFilesThatBeginAlikeAreBothRead(t *testing.T) {
 	}
 }
 
+// TestNamesOfCopies: of files that begin alike with less than 1 KiB, the names tell which are copies. The last row is a
+// rotation of which the new file was noticed before the new name of the old one.
+func TestNamesOfCopies(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		f, g string
+		want bool
+	}{
+		{"app.log.1", "app.log", true}, {"app.log", "app.log.1", false}, {"app.log.gz", "app.log", true},
+		{"app.log.bak", "app.log", true}, {"app.log.2", "app.log.1", false}, {"app.log", "app.log", false},
+	} {
+		if got := copyByName(&file{path: tt.f}, &file{path: tt.g}, 7); got != tt.want {
+			t.Errorf("%s may be a copy of %s: %v, want %v", tt.f, tt.g, got, tt.want)
+		}
+	}
+}
+
 func TestCopiesAreNotReadAgain(t *testing.T) {
 	t.Parallel()
 	lines := numbered("a", 100)
