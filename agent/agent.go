@@ -58,6 +58,7 @@ type Agent struct {
 	watchdog *watchdog
 	store    *condition // the sink
 	state    *condition // the state directory
+	source   *condition // what a replay reads again
 
 	aborted   chan struct{}
 	once      sync.Once
@@ -86,9 +87,10 @@ func New(o Options) (*Agent, error) {
 	a := &Agent{
 		o: o, log: o.Logger, out: newOutlet(o.Sink), drainTimeout: o.Config.DrainTimeout, books: newBooks(), aborted: make(chan struct{}),
 		rules: o.Pipeline, origin: o.Origin,
-		clock: &clock{now: o.Now, since: time.Since, log: o.Logger},
-		store: &condition{what: "store", log: o.Logger},
-		state: &condition{what: "state directory", log: o.Logger},
+		clock:  &clock{now: o.Now, since: time.Since, log: o.Logger},
+		store:  &condition{what: "store", log: o.Logger},
+		state:  &condition{what: "state directory", log: o.Logger},
+		source: &condition{what: "the replay, which the start waits for,", log: o.Logger},
 	}
 	a.reloads.hash, a.reloads.at = o.ConfigHash, time.Now()
 	a.watchdog = newWatchdog(o.StuckAfter, func() bool {
@@ -313,7 +315,7 @@ func (a *Agent) Trouble() []string {
 	if text := a.Stuck(); text != "" {
 		out = append(out, text)
 	}
-	for _, c := range []*condition{a.store, a.state} {
+	for _, c := range []*condition{a.store, a.state, a.source} {
 		if err, since := c.current(); err != nil {
 			out = append(out, fmt.Sprintf("%s failing since %s: %v", c.what, since.UTC().Format(time.RFC3339), err))
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -220,6 +221,42 @@ func TestTheSourceOfAReplayIsGone(t *testing.T) {
 	a, err := f.run(t, t.Context())
 	if err != nil || a.Lost[pipeline.ReasonGone] != 10 || a.Stored != 1 {
 		t.Errorf("%v, %+v", err, a)
+	}
+}
+
+// TestAReplayWaitsForAFileThatCannotBeRead: a file that cannot be opened is not gone; what it has is read again when it can
+// be, and until then health says which file it is.
+func TestAReplayWaitsForAFileThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 10, func(int, *pipeline.Batch, []sinks.Result) (bool, error) { return false, errors.New("down") })
+	time.AfterFunc(300*time.Millisecond, f.agent.Abort)
+	if _, err := f.run(t, t.Context()); err == nil {
+		t.Error("no error")
+	}
+	path, kept := filepath.Join(f.dir, "app.log"), filepath.Join(t.TempDir(), "kept")
+	if err := errors.Join(os.Rename(path, kept), os.Symlink("app.log", path)); err != nil { // a link to itself
+		t.Fatal(err)
+	}
+	f.open(t, func(int, *pipeline.Batch, []sinks.Result) (bool, error) { return false, nil })
+	said := make(chan bool, 1)
+	go func() {
+		end := time.Now().Add(time.Minute)
+		for ; !strings.Contains(strings.Join(f.agent.Trouble(), "\n"), "cannot read "+path) && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		}
+		said <- time.Now().Before(end) && !f.agent.Started()
+		_ = errors.Join(os.Remove(path), os.Rename(kept, path))
+	}()
+	a, err := f.run(t, t.Context())
+	if err != nil || a.Stored != 10 || a.Read != 10 || len(a.Lost) != 0 {
+		t.Errorf("%v, %+v", err, a)
+	}
+	if !<-said {
+		t.Error("health does not name the file, or the start has not waited")
+	}
+	for seq, n := range f.seqs(t) {
+		if n != 1 {
+			t.Errorf("line %d is stored %d times", seq, n)
+		}
 	}
 }
 

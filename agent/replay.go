@@ -48,7 +48,7 @@ func (a *Agent) replay(ctx context.Context) error {
 }
 
 func (a *Agent) replayIntent(ctx context.Context, p *parcel, in *ledger.Intent) error {
-	if err := a.reload(p, in); err != nil {
+	if err := a.readable(ctx, func() error { return a.reload(p, in) }); err != nil {
 		return fmt.Errorf("replay batch %d: %w", in.Number, err)
 	}
 	if err := a.out.rewind(in.Mark); err != nil {
@@ -58,6 +58,25 @@ func (a *Agent) replayIntent(ctx context.Context, p *parcel, in *ledger.Intent) 
 	p.reset()
 	a.books.enter(&p.batch, true)
 	return a.deliver(ctx, p)
+}
+
+// readable repeats a read of what was read before until no file that may have it is unreadable: those records would be lost
+// otherwise. Everything else waits too, since a store that is rewound takes batches in their order.
+func (a *Agent) readable(ctx context.Context, read func() error) error {
+	for wait, attempt := firstWait, 1; ; wait, attempt = min(2*wait, lastWait), attempt+1 {
+		err := read()
+		if !errors.Is(err, tail.ErrUnreadable) {
+			a.source.ok()
+			return err
+		}
+		a.source.failed(err, attempt)
+		leave := a.watchdog.wait()
+		err = sleep(ctx, wait)
+		leave()
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // reload makes p of what an intent is about, as it was.
@@ -82,7 +101,11 @@ func (a *Agent) reload(p *parcel, in *ledger.Intent) error {
 // without a time of their own.
 func (a *Agent) fillGap(ctx context.Context, p *parcel, g ledger.Gap) error {
 	for at := g.Start; at < g.End; {
-		next, err := a.readAgain(p, g.Stream, at, g.End)
+		var next int64
+		err := a.readable(ctx, func() (err error) {
+			next, err = a.readAgain(p, g.Stream, at, g.End)
+			return err
+		})
 		if errors.Is(err, tail.ErrGone) || errors.Is(err, journal.ErrGone) {
 			a.log.Error("a part of a log whose record in the ledger was damaged cannot be read again",
 				zap.Int64("offset", at), zap.Int64("bytes", g.End-at))
@@ -137,11 +160,14 @@ func (a *Agent) ReplayDeadLetters(ctx context.Context) (Replayed, error) {
 	}
 	r := Replayed{Letters: len(letters)}
 	var done []deadletter.Letter
+	var unread error // of a letter that is left for another time; the others are not
 	for _, l := range letters {
 		delivered, err := a.replayLetter(ctx, l)
 		switch {
 		case errors.Is(err, tail.ErrGone):
 			r.Gone++
+		case errors.Is(err, tail.ErrUnreadable):
+			unread = err
 		case err != nil:
 			return r, errors.Join(err, deadletter.Remove(a.o.Config.StateDir, done))
 		case delivered:
@@ -152,9 +178,9 @@ func (a *Agent) ReplayDeadLetters(ctx context.Context) (Replayed, error) {
 		}
 	}
 	if len(done) == 0 {
-		return r, nil
+		return r, unread
 	}
-	return r, deadletter.Remove(a.o.Config.StateDir, done)
+	return r, errors.Join(unread, deadletter.Remove(a.o.Config.StateDir, done))
 }
 
 // replayLetter delivers one record: with the id it would have had, so that doing it twice does no harm.

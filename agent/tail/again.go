@@ -9,7 +9,7 @@ import (
 
 // ReadAgain reads a part of a stream that was handed over before, and whose intent is lost: up to a batch of the whole
 // records from start on, none of which lies behind end. It returns the batch and where it ends; the caller asks for the
-// rest. ErrGone says that no file has it. Call it before Run; Acked counts for its ranges as for any others.
+// rest. ErrGone says that no file has it, and ErrUnreadable that one that may have it cannot be read now. Call it before Run; Acked counts for its ranges as for any others.
 func (t *Tailer) ReadAgain(id activity.StreamID, start, end int64) (raw *pipeline.Raw, next int64, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -17,19 +17,19 @@ func (t *Tailer) ReadAgain(id activity.StreamID, start, end int64) (raw *pipelin
 	if s == nil {
 		return nil, start, ErrGone
 	}
-	for _, path := range t.candidates(s) {
-		fd, err := t.unpack.openContent(path)
-		if err != nil {
-			continue
-		}
+	t.complaint, t.refused = t.refused, map[string]string{}
+	err = t.search(s, func(fd *content) error {
 		raw, next, err = t.cutAgain(s, fd, start, end)
-		fd.Close()
 		if err == nil {
-			t.expect(raw.Ranges)
-			return raw, next, nil
+			fd.Close()
 		}
+		return err
+	})
+	if err != nil {
+		return nil, start, err
 	}
-	return nil, start, ErrGone
+	t.expect(raw.Ranges)
+	return raw, next, nil
 }
 
 // cutAgain reads and cuts what fits into a batch. A record that is longer than that is cut off: this is the way back

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/agent/ledger"
@@ -17,6 +20,9 @@ import (
 // the reason pipeline.ReasonGone; its pieces then have no bytes in Buf. Records that were not to be delivered need no bytes and
 // keep their fate.
 //
+// A file that may have the bytes and cannot be read now is not gone: Reload returns ErrUnreadable then, has done nothing, and
+// may be called again with the same intent. Stats names the file until then.
+//
 // Call it before Run. Acked counts for its ranges as for any others.
 func (t *Tailer) Reload(in *ledger.Intent) (*pipeline.Raw, error) {
 	t.mu.Lock()
@@ -24,6 +30,7 @@ func (t *Tailer) Reload(in *ledger.Intent) (*pipeline.Raw, error) {
 	if len(in.Decisions) != len(in.Cuts) {
 		return nil, fmt.Errorf("intent %d has %d records and %d decisions", in.Number, len(in.Cuts), len(in.Decisions))
 	}
+	t.complaint, t.refused = t.refused, map[string]string{}
 	raw := t.spareRaw(in)
 	open := map[activity.StreamID]*content{}
 	defer func() {
@@ -37,11 +44,9 @@ func (t *Tailer) Reload(in *ledger.Intent) (*pipeline.Raw, error) {
 		src := &pipeline.Stream{ID: r.Stream}
 		if s := t.streams[r.Stream]; s != nil {
 			src = s.src
-			if fd := open[r.Stream]; fd == nil || !t.holds(fd, r) {
-				if fd != nil {
-					fd.Close()
-				}
-				open[r.Stream] = t.findRange(s, r)
+			if err := t.openRange(open, s, r); errors.Is(err, ErrUnreadable) && needed(in, i) {
+				t.Release(raw)
+				return nil, err
 			}
 		}
 		if open[r.Stream] == nil {
@@ -53,6 +58,10 @@ func (t *Tailer) Reload(in *ledger.Intent) (*pipeline.Raw, error) {
 		})
 		if err := reread(raw, in, i, open[r.Stream]); err != nil {
 			lost[i] = true
+			if !ended(err) && needed(in, i) {
+				t.Release(raw)
+				return nil, t.unreadable(open[r.Stream].fd.Name(), err)
+			}
 		}
 	}
 	for i, c := range in.Cuts {
@@ -104,44 +113,135 @@ func reread(raw *pipeline.Raw, in *ledger.Intent, rng int, fd *content) error {
 	return nil
 }
 
-// holds reports whether the bytes of r in fd are those that were read.
-func (t *Tailer) holds(fd *content, r *ledger.IntentRange) bool {
+// needed reports whether a record of a range is to be delivered.
+func needed(in *ledger.Intent, rng int) bool {
+	for i, c := range in.Cuts {
+		if int(c.Range) == rng && in.Decisions[i].Fate == pipeline.Deliver {
+			return true
+		}
+	}
+	return false
+}
+
+// holds returns nil if the bytes of r in fd are those that were read, and ErrGone if they are others.
+func (t *Tailer) holds(fd *content, r *ledger.IntentRange) error {
 	if fd.arc != nil {
 		fd.arc.keepFrom(r.Start, r.End)
 	}
 	tail := min(pipeline.TailSize, r.End-r.Start)
-	if ok, err := tailMatches(fd, r.End, tail, r.TailSum, t.scratch); err != nil || !ok {
-		return false
+	if ok, err := tailMatches(fd, r.End, tail, r.TailSum, t.scratch); err != nil {
+		return err
+	} else if !ok {
+		return ErrGone
 	}
 	sum, err := sumOf(fd, r.Start, r.End-tail, t.scratch)
-	return err == nil && sum == r.Sum
+	if err == nil && sum != r.Sum {
+		err = ErrGone
+	}
+	return err
 }
 
-// findRange opens the file that has the bytes of r. It looks where the stream's file was last, then among the files of
-// its family, and then among all files of its directory and all that the globs name.
-func (t *Tailer) findRange(s *stream, r *ledger.IntentRange) *content {
-	for _, path := range t.candidates(s) {
-		fd, err := t.unpack.openContent(path)
-		if err != nil {
-			continue
-		}
-		if t.mayHave(s, fd, r.End) && t.holds(fd, r) {
-			return fd
+// openRange sees to it that open has a file of s that has the bytes of r, or none. It looks where the stream's file was
+// last, then among the files of its family, and then among all files of its directory and all that the globs name.
+func (t *Tailer) openRange(open map[activity.StreamID]*content, s *stream, r *ledger.IntentRange) error {
+	if fd := open[s.ID]; fd != nil {
+		if t.holds(fd, r) == nil {
+			return nil
 		}
 		fd.Close()
+		delete(open, s.ID)
 	}
-	return nil
+	return t.search(s, func(fd *content) error {
+		ok, err := t.mayHave(s, fd, r.End)
+		if err == nil && !ok {
+			err = ErrGone
+		}
+		if err == nil {
+			err = t.holds(fd, r)
+		}
+		if err == nil {
+			open[s.ID] = fd
+		}
+		return err
+	})
+}
+
+// search tries the files that may have the content of s until try takes one, and then keeps it. It returns ErrGone if none
+// has what is looked for, and ErrUnreadable if one that may have it cannot be read.
+func (t *Tailer) search(s *stream, try func(*content) error) error {
+	var unread error
+	passed := func(path string, err error) {
+		if unread == nil && mayHold(s, path, err) {
+			unread = t.unreadable(path, err)
+		}
+	}
+	for _, path := range t.candidates(s) {
+		fd, err := t.unpack.openContent(path)
+		if err == nil {
+			if err = try(fd); err == nil {
+				return nil
+			}
+			fd.Close()
+		}
+		passed(path, err)
+	}
+	if dir, err := os.Open(s.Dir); err != nil { // then not all candidates are known
+		passed(s.Path, err)
+	} else {
+		dir.Close()
+	}
+	if unread != nil {
+		return unread
+	}
+	return ErrGone
+}
+
+// unreadable notes why path cannot be read, and makes the error that says so.
+func (t *Tailer) unreadable(path string, err error) error {
+	t.refuse(path, err)
+	return fmt.Errorf("%w: %w", ErrUnreadable, err)
+}
+
+// ended reports whether err says that a content is not there, or is another one, as it would say again.
+func ended(err error) bool {
+	for _, e := range []error{ErrGone, io.EOF, io.ErrUnexpectedEOF, fs.ErrNotExist, syscall.ENOTDIR, errNotRegular, errPacked} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayHold reports whether path, which could not be read because of err, may have the content of s: by its name or inode, or
+// since the system has run out of something and err says nothing of path. Others in its directory are none of ours.
+func mayHold(s *stream, path string, err error) bool {
+	if ended(err) {
+		return false
+	}
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	fi, err := os.Stat(path)
+	switch {
+	case err == nil && !fi.Mode().IsRegular():
+		return false
+	case path == s.Path || familyOf(path) == (family{s.Dir, s.Stem}):
+		return true
+	}
+	return err == nil && keyOf(fi) == fileKey{s.Device, s.Inode}
 }
 
 // mayHave reports whether it is worth reading a file for what s has before offset end: of a file its size tells, of an
 // archive its first line, which costs less than all before that offset.
-func (t *Tailer) mayHave(s *stream, fd *content, end int64) bool {
+func (t *Tailer) mayHave(s *stream, fd *content, end int64) (bool, error) {
 	if fd.arc == nil {
 		fi, err := fd.Stat()
-		return err == nil && fi.Size() >= end
+		return err == nil && fi.Size() >= end, err
 	}
 	begin, _, ok, err := beginOf(t.o.IDKey, fd, true)
-	return err == nil && ok && (begin == s.Begin || s.Begin == [16]byte{})
+	return err == nil && ok && (begin == s.Begin || s.Begin == [16]byte{}), err
 }
 
 // candidates returns paths that may lead to the content of s, the likely ones first.
@@ -174,42 +274,48 @@ func (t *Tailer) candidates(s *stream) []string {
 // ErrGone says that a record can no longer be read.
 var ErrGone = errors.New("the file is gone, or what it has now is not what was read")
 
+// ErrUnreadable says that a record may be in a file that cannot be read now.
+var ErrUnreadable = errors.New("what is to be read again may be in a file that cannot be read; let the agent read it " +
+	"(or move it out of its directory, to count its records as lost)")
+
 // ReadAt reads length bytes of a stream again, from offset on: for a dead letter, which is kept without its bytes. It
-// returns ErrGone if no file begins as the stream did and is long enough.
-func (t *Tailer) ReadAt(id activity.StreamID, offset, length int64) ([]byte, error) {
+// returns ErrGone if no file begins as the stream did and is long enough, and ErrUnreadable if one that may cannot be read.
+func (t *Tailer) ReadAt(id activity.StreamID, offset, length int64) (b []byte, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.streams[id]
 	if s == nil || length < 0 || length > maxReadAt {
 		return nil, ErrGone
 	}
-	for _, path := range t.candidates(s) {
-		fd, err := t.unpack.openContent(path)
-		if err != nil {
-			continue
+	err = t.search(s, func(fd *content) error {
+		if b, err = t.readOf(s, fd, offset, length); err == nil {
+			fd.Close()
 		}
-		b, err := t.readOf(s, fd, offset, length)
-		fd.Close()
-		if err == nil {
-			return b, nil
-		}
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
-	return nil, ErrGone
+	return b, nil
 }
 
 // maxReadAt bounds what ReadAt allocates: no record is longer.
 const maxReadAt = 64 << 20
 
 func (t *Tailer) readOf(s *stream, fd *content, offset, length int64) ([]byte, error) {
-	if !t.mayHave(s, fd, offset+length) {
+	if ok, err := t.mayHave(s, fd, offset+length); err != nil {
+		return nil, err
+	} else if !ok {
 		return nil, ErrGone
 	}
-	begin, _, ok, err := beginOf(t.o.IDKey, fd, true)
-	if err != nil || !ok || begin != s.Begin {
+	if begin, _, ok, err := beginOf(t.o.IDKey, fd, true); err != nil {
+		return nil, err
+	} else if !ok || begin != s.Begin {
 		return nil, ErrGone
 	}
 	b := make([]byte, length)
-	if _, err = fd.ReadAt(b, offset); errors.Is(err, io.EOF) {
+	_, err := fd.ReadAt(b, offset)
+	if errors.Is(err, io.EOF) {
 		err = ErrGone // an archive that is shorter
 	}
 	return b, err
