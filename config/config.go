@@ -25,6 +25,7 @@ import (
 	"github.com/truledgr/activity-agent/agent"
 	"github.com/truledgr/activity-agent/agent/ingest"
 	"github.com/truledgr/activity-agent/agent/tail"
+	"github.com/truledgr/activity-agent/api"
 	"github.com/truledgr/activity-agent/pipeline"
 	"github.com/truledgr/activity-agent/pipeline/redact"
 	"github.com/truledgr/activity-agent/sinks/elasticsearch"
@@ -39,6 +40,7 @@ type Config struct {
 	Ingest   ingest.Config   `yaml:"ingest"`
 	Pipeline pipeline.Config `yaml:"pipeline"`
 	Store    Store           `yaml:"store"`
+	API      api.Config      `yaml:"api"`
 	Admin    agent.Admin     `yaml:"admin"`
 	Log      Log             `yaml:"log"`
 	Tests    []Test          `yaml:"tests"`
@@ -83,6 +85,7 @@ func Default() *Config {
 		Agent:    agent.DefaultConfig(),
 		Ingest:   ingest.DefaultConfig(),
 		Pipeline: pipeline.DefaultConfig(),
+		API:      api.DefaultConfig(),
 		Admin:    agent.DefaultAdmin(),
 		Log:      Log{Level: "info", Format: "auto"},
 	}

@@ -17,6 +17,8 @@ import (
 	"github.com/truledgr/activity-agent/agent"
 	"github.com/truledgr/activity-agent/agent/ingest"
 	"github.com/truledgr/activity-agent/agent/tail"
+	"github.com/truledgr/activity-agent/api"
+	"github.com/truledgr/activity-agent/api/access"
 	"github.com/truledgr/activity-agent/pipeline"
 	"github.com/truledgr/activity-agent/pipeline/redact"
 	userrule "github.com/truledgr/activity-agent/pipeline/rule"
@@ -72,13 +74,20 @@ func TestEveryKeyIsDecodedAndExpanded(t *testing.T) {
 			MaxBody: 2 << 20, MaxConnections: 7, DiskBudget: 65 << 20,
 		},
 		Store: Store{File: &file.Config{Path: "-"}},
+		API: api.Config{Listen: "[::1]:9001", RateLimit: 60, Auth: access.Config{
+			JWT: access.JWT{
+				Secret: "pa$$-swordfish-that-has-32-bytes-or-more", JWKSURL: "http://127.0.0.1:1/jwks", Issuer: "i", Audience: "a", Leeway: time.Minute,
+				UserClaim: "email", RolesClaim: "realm_access.roles", TenantClaim: "org",
+			},
+			APIKeys: "./keys.yaml", Anonymous: "auditor",
+		}},
 		Admin: agent.Admin{Listen: "[::1]:9000"},
 		Log:   Log{Level: "info", Format: "auto"},
 		Tests: []Test{
 			{Name: "one", Line: `{"msg":"x"}`, Expect: map[string]string{"kind": "system_event", "user_id": ""}}, {Line: "x", Dropped: "noisy"},
 		},
-		masked:  map[string]bool{"agent.id_key": true, "ingest.token": true, "pipeline.redact.hash_key": true},
-		sources: []string{"testdata/secret.txt", "testdata/secret.txt", "testdata/secret.txt"},
+		masked:  map[string]bool{"agent.id_key": true, "ingest.token": true, "pipeline.redact.hash_key": true, "api.auth.jwt.secret": true},
+		sources: []string{"testdata/secret.txt", "testdata/secret.txt", "testdata/secret.txt", "testdata/secret.txt"},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %#v\nwant %#v", got, want)
@@ -110,13 +119,17 @@ func TestAliasesAndMergesAreFollowed(t *testing.T) {
 	}
 }
 
-// printed returns a config as it is printed, with a mask for the key of pseudonyms that is long enough for one, which it
-// gets itself, too.
+// printed returns a config as it is printed, with masks for the key of pseudonyms and the secret of tokens that are long
+// enough for them, which it gets itself, too.
 func printed(c *Config) []byte {
 	text := c.String()
 	if c.Pipeline.Redact.HashKey != "" {
 		c.Pipeline.Redact.HashKey = mask + mask
 		text = strings.Replace(text, "hash_key: '"+mask+"'", "hash_key: '"+mask+mask+"'", 1)
+	}
+	if long := strings.Repeat(mask, 4); c.API.Auth.JWT.Secret != "" {
+		c.API.Auth.JWT.Secret = long
+		text = strings.Replace(text, " secret: '"+mask+"'", " secret: '"+long+"'", 1)
 	}
 	return []byte(text)
 }

@@ -3,16 +3,10 @@ package config
 import (
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
 )
-
-// later lists keys that are promised and not built yet, by their path in the table of rules.
-var later = []string{
-	"api",
-}
 
 // keysOf returns the keys of a section in the order of its fields.
 func keysOf(t reflect.Type) []string {
@@ -106,10 +100,6 @@ func (d *decoder) merged(value *yaml.Node, at place) []pair {
 func (d *decoder) unknown(key *yaml.Node, section reflect.Type, at place) (meant string) {
 	name := shortened(key.Value)
 	in := at.key(name)
-	if slices.Contains(later, at.key(key.Value).rule) {
-		d.fail(key, in, "`"+name+"` is not available in this version", "remove it, or use a later version")
-		return ""
-	}
 	names := keysOf(section)
 	advice := "the keys here are " + strings.Join(names, ", ")
 	if near := nearest(key.Value, names); near != "" {

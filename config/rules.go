@@ -15,6 +15,7 @@ import (
 	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/agent"
 	"github.com/truledgr/activity-agent/agent/ingest"
+	"github.com/truledgr/activity-agent/api"
 	"github.com/truledgr/activity-agent/pipeline"
 	"github.com/truledgr/activity-agent/pipeline/redact"
 	userrule "github.com/truledgr/activity-agent/pipeline/rule"
@@ -110,6 +111,19 @@ var rules = map[string]rule{
 	"store.elasticsearch.request_timeout":         {min: int64(time.Second), max: int64(10 * time.Minute)},
 	"store.elasticsearch.concurrency":             {restart: true, min: 1, max: 16},
 	"store.file.path":                             {restart: true, need: "name the file to append to, such as ./activities.ndjson, or \"-\" for standard output"},
+	"api":                                         {whole: readAPI},
+	"api.listen":                                  {restart: true, need: "name an address, such as 127.0.0.1:8481", text: address},
+	"api.auth.jwt.secret":                         {restart: true},
+	"api.auth.jwt.jwks_url":                       {restart: true},
+	"api.auth.jwt.issuer":                         {restart: true},
+	"api.auth.jwt.audience":                       {restart: true},
+	"api.auth.jwt.leeway":                         {restart: true, max: int64(5 * time.Minute)},
+	"api.auth.jwt.user_claim":                     {restart: true, need: "name the claim that has the user, such as sub"},
+	"api.auth.jwt.roles_claim":                    {restart: true, need: "name the claim that has the roles, such as roles"},
+	"api.auth.jwt.tenant_claim":                   {restart: true, need: "name the claim that has the tenant, such as tenant"},
+	"api.auth.api_keys":                           {restart: true, need: "name the file of keys, such as ./activity-data/api-keys.yaml"},
+	"api.auth.anonymous":                          {restart: true, enum: []string{"", "auditor", "admin"}},
+	"api.rate_limit":                              {restart: true, min: 1, max: 1_000_000},
 	"admin.listen":                                {restart: true, text: address},
 	"log.level":                                   {enum: []string{"debug", "info", "warn", "error"}},
 	"log.format":                                  {restart: true, enum: []string{"auto", "json", "text"}},
@@ -384,6 +398,12 @@ func oneOf(name string, names []string, otherwise string) (problem, advice strin
 func redaction(section any) []error {
 	_, err := redact.Compile(section.(redact.Config))
 	return unjoined(err)
+}
+
+// readAPI checks what the keys of api say together.
+func readAPI(section any) []error {
+	c := section.(api.Config)
+	return c.Auth.Check(c.Listen)
 }
 
 func printable(s string) (problem, advice string) {

@@ -1,0 +1,20 @@
+package api
+
+import (
+	"github.com/truledgr/activity-agent/api/access"
+)
+
+// Config is `api`.
+type Config struct {
+	// Listen is the address of the read API, host:port.
+	Listen string `yaml:"listen"`
+	// Auth says who may ask.
+	Auth access.Config `yaml:"auth"`
+	// RateLimit is how many requests a minute one caller may send; up to a quarter of a minute's at once.
+	RateLimit int `yaml:"rate_limit"`
+}
+
+// DefaultConfig returns the configuration that omitted keys fall back to.
+func DefaultConfig() Config {
+	return Config{Listen: "127.0.0.1:8481", Auth: access.DefaultConfig(), RateLimit: 600}
+}

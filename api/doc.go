@@ -1,0 +1,20 @@
+// Package api is the read API: it turns a request into one question to the store, adds the caller's isolation, and writes
+// the answer.
+//
+// # The way of a request
+//
+//		 net/http          Server.ServeHTTP                       handler                     view                store
+//		request ─ limits ─► access.Gate.Identify ─► limiter ─► search.Parse ─► search.Query ─► scope ─► search.Store.Search
+//		                    (401)                   (429)       (422)                          (403, 404)         │
+//		client  ◄────────── access log ◄─────────── Page as JSON ◄────────────────────────────────────────────────┘
+//
+//	  - Isolation is in one place, view.go. A handler has a view, which is the store as its caller may see it, and nothing
+//	    else: there is no way from it to the store. A view adds the caller's conditions to each question, and looks at each
+//	    document that it gets by id. Parameters, sort keys and cursors are inside of that: they can only narrow.
+//	  - The routes are the table in routes.go. Each is there with and without the slash at its end. The test of isolation
+//	    goes through the same table, so that a new route is tested by being there.
+//	  - Who a caller is, package access says; what there is to ask, activity/search; how it is answered, the stores.
+//	  - No text of an answer or of the log says what the caller cannot see: the id of another's activity is 404 like one
+//	    that does not exist. The log has the route's pattern, not its path and not its parameters.
+//	  - Goroutines: those of net/http. Server.Serve ends them and waits.
+package api

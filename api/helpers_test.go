@@ -1,0 +1,177 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/oklog/ulid/v2"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+
+	"github.com/truledgr/activity-agent/activity"
+	"github.com/truledgr/activity-agent/activity/search"
+	"github.com/truledgr/activity-agent/internal/estest"
+	"github.com/truledgr/activity-agent/pipeline"
+	"github.com/truledgr/activity-agent/sinks"
+	"github.com/truledgr/activity-agent/sinks/elasticsearch"
+	"github.com/truledgr/activity-agent/sinks/sqlite"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var (
+	day0 = time.Date(2026, 1, 2, 3, 4, 5, 123456789, time.UTC)
+	now  = day0.Add(48 * time.Hour)
+)
+
+const secret = "a secret that only this test has, of 32 bytes and more"
+
+func idOf(n int) ulid.ULID {
+	return activity.PositionID(day0.Add(time.Duration(n)*time.Minute), activity.NewAgentKey("test"), activity.StreamID{}, int64(n), 1)
+}
+
+// A person is somebody whose activities are in the library: of each kind one.
+type person struct{ user, tenant string }
+
+var people = []person{{"ann", ""}, {"bob", ""}, {"ann", "acme"}, {"eve", "acme"}, {"ann", "umbrella"}, {"", ""}}
+
+// library is the same documents for every store: each kind for each person. Each has a word that is nobody else's.
+func library() *pipeline.Batch {
+	var bodies [][]byte
+	var records []pipeline.Record
+	for i, p := range people {
+		for j, k := range activity.Kinds() {
+			n := i*len(activity.Kinds()) + j
+			at, more := day0.Add(time.Duration(n)*time.Minute), ""
+			if p.user != "" {
+				more += fmt.Sprintf(`,"user_id":%q`, p.user)
+			}
+			if p.tenant != "" {
+				more += fmt.Sprintf(`,"tenant_id":%q`, p.tenant)
+			}
+			switch k {
+			case activity.APITransaction:
+				more += fmt.Sprintf(`,"status_code":%d,"endpoint":"/orders/<%d>"`, 200+i, n)
+			case activity.AuthEvent:
+				more += `,"success":false`
+			}
+			bodies = append(bodies, fmt.Appendf(nil, `{"id":%q,"@timestamp":%q,"kind":%q,"activity_type":%q,"created_at":"2026-01-03T00:00:00Z"%s,"description":"%s","tags":["t%d"],"details":{"n":%d},"integrity":{"seq":1}}`,
+				idOf(n), at.Format(time.RFC3339Nano), k, k, more, word(p), n%3, n))
+			records = append(records, pipeline.Record{Decision: pipeline.Decision{Kind: k, Time: at.UnixNano()}, ID: idOf(n)})
+		}
+	}
+	return pipeline.Restore(bodies, records)
+}
+
+// word is in everything that p did, and in nothing of others.
+func word(p person) string { return fmt.Sprintf("word%sof%sx", p.user, p.tenant) }
+
+func liteStore(t *testing.T) search.Store {
+	t.Helper()
+	c := sqlite.Config{Path: filepath.Join(t.TempDir(), "a.db")}
+	s, err := sqlite.Open(c, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill(t, s)
+	r, err := sqlite.OpenReader(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Close() })
+	return r
+}
+
+func elasticStore(t *testing.T) search.Store {
+	t.Helper()
+	n := estest.Shared(t)
+	c := elasticsearch.DefaultConfig()
+	c.Addresses, c.IndexPrefix = []string{n.URL()}, n.Prefix(t)
+	s, err := elasticsearch.Open(c, elasticsearch.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill(t, s)
+	n.MustDo(t, "POST", "/"+c.IndexPrefix+"-*/_refresh", "", nil)
+	r, err := elasticsearch.OpenReader(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Close() })
+	return r
+}
+
+func fill(t *testing.T, s sinks.Sink) {
+	t.Helper()
+	b := library()
+	results := make([]sinks.Result, len(people)*len(activity.Kinds()))
+	if err := s.Write(context.Background(), b, results); err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range results {
+		if r.Verdict != sinks.Stored {
+			t.Fatalf("document %d: %+v", i, r)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// serve is a server over the store that knows the tests' secret and time.
+func serve(t *testing.T, store search.Store, edit func(*Options)) *Server {
+	t.Helper()
+	o := Options{Config: DefaultConfig(), Store: store, Logger: zap.NewNop(), Now: func() time.Time { return now }}
+	o.Config.Auth.JWT.Secret = secret
+	o.Config.Auth.APIKeys = filepath.Join(t.TempDir(), "keys.yaml")
+	o.Config.RateLimit = 1_000_000
+	if edit != nil {
+		edit(&o)
+	}
+	s, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// token makes a token with more claims than exp.
+func token(t *testing.T, claims jwt.MapClaims) string {
+	t.Helper()
+	if claims["exp"] == nil {
+		claims["exp"] = now.Add(time.Hour).Unix()
+	}
+	signed, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed
+}
+
+// get asks a server; bearer "" is none.
+func get(s *Server, target, bearer string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodGet, target, nil)
+	if bearer != "" {
+		r.Header.Set("Authorization", "Bearer "+bearer)
+	}
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	return w
+}
+
+// pageOf decodes the body of a list.
+func pageOf(t *testing.T, w *httptest.ResponseRecorder) page {
+	t.Helper()
+	var p page
+	if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Code != http.StatusOK {
+		t.Fatalf("status %d: %s (%v)", w.Code, w.Body, err)
+	}
+	return p
+}

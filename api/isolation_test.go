@@ -1,0 +1,211 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/truledgr/activity-agent/activity"
+	"github.com/truledgr/activity-agent/activity/search"
+	"github.com/truledgr/activity-agent/api/access"
+)
+
+// A guest is somebody who asks: with a token, and what they may see at most.
+type guest struct {
+	name, token string
+	known       bool
+	sees        func(p person, k activity.Kind) bool
+}
+
+func guests(t *testing.T) []guest {
+	t.Helper()
+	nothing := func(person, activity.Kind) bool { return false }
+	own := func(user, tenant string) func(person, activity.Kind) bool {
+		return func(p person, k activity.Kind) bool { return p == person{user, tenant} && k != activity.SystemEvent }
+	}
+	of := func(tenant string) func(person, activity.Kind) bool {
+		return func(p person, _ activity.Kind) bool { return p.tenant == tenant }
+	}
+	sign := func(m jwt.SigningMethod, key any, claims jwt.MapClaims) string {
+		s, err := jwt.NewWithClaims(m, claims).SignedString(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	fresh := func(more jwt.MapClaims) jwt.MapClaims {
+		more["exp"] = now.Add(time.Hour).Unix()
+		return more
+	}
+	valid := token(t, jwt.MapClaims{"sub": "ann", "roles": []string{"admin"}})
+	return []guest{
+		{"no token", "", false, nothing},
+		{"wrong signature", sign(jwt.SigningMethodHS256, []byte(strings.Repeat("x", 40)), fresh(jwt.MapClaims{"sub": "ann", "roles": "admin"})), false, nothing},
+		{"changed claims", strings.Replace(valid, ".", ".e30", 1), false, nothing},
+		{"alg none", sign(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, fresh(jwt.MapClaims{"sub": "ann", "roles": "admin"})), false, nothing},
+		{"other HMAC", sign(jwt.SigningMethodHS512, []byte(secret), fresh(jwt.MapClaims{"sub": "ann"})), false, nothing},
+		{"critical extension", critical(t), false, nothing},
+		{"expired", token(t, jwt.MapClaims{"sub": "ann", "roles": "admin", "exp": now.Add(-time.Hour).Unix()}), false, nothing},
+		{"no expiry", sign(jwt.SigningMethodHS256, []byte(secret), jwt.MapClaims{"sub": "ann"}), false, nothing},
+		{"not yet", token(t, jwt.MapClaims{"sub": "ann", "nbf": now.Add(time.Hour).Unix()}), false, nothing},
+		{"no user", token(t, jwt.MapClaims{"roles": "admin"}), false, nothing},
+		{"user is a number", token(t, jwt.MapClaims{"sub": 7}), false, nothing},
+		{"tenant is a list", token(t, jwt.MapClaims{"sub": "ann", "tenant": []string{"acme"}}), false, nothing},
+		{"unknown key", "aak_0123456789abcdef_" + strings.Repeat("0", 64), false, nothing},
+		{"user", token(t, jwt.MapClaims{"sub": "ann"}), true, own("ann", "")},
+		{"other user", token(t, jwt.MapClaims{"sub": "bob", "roles": []string{"Admin", "administrator"}}), true, own("bob", "")},
+		{"user of a tenant", token(t, jwt.MapClaims{"sub": "ann", "tenant": "acme"}), true, own("ann", "acme")},
+		{"user of another tenant", token(t, jwt.MapClaims{"sub": "ann", "tenant": "*"}), true, nothing},
+		{"nobody's namesake", token(t, jwt.MapClaims{"sub": "*"}), true, nothing},
+		{"auditor", token(t, jwt.MapClaims{"sub": "zoe", "roles": "auditor"}), true, of("")},
+		{"admin", token(t, jwt.MapClaims{"sub": "zoe", "roles": []string{"x", "admin"}}), true, of("")},
+		{"auditor of a tenant", token(t, jwt.MapClaims{"sub": "zoe", "roles": "auditor", "tenant": "acme"}), true, of("acme")},
+		{"admin of a tenant", token(t, jwt.MapClaims{"sub": "zoe", "roles": "admin", "tenant": "umbrella"}), true, of("umbrella")},
+	}
+}
+
+func critical(t *testing.T) string {
+	t.Helper()
+	k := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": "ann", "exp": now.Add(time.Hour).Unix()})
+	k.Header["crit"] = []string{"x"}
+	s, err := k.SignedString([]byte(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// attempts are parameters that could name somebody else, or get at them past the filters.
+func attempts() []url.Values {
+	all := []url.Values{{}, {"sort": {"user_id,-tenant_id"}}, {"fields": {"description,user_id,tenant_id"}}, {"user_id.exists": {"false"}},
+		{"tenant_id.exists": {"true"}}, {"user_id.prefix": {""}}, {"tenant_id.prefix": {""}}, {"q": {"-nothing"}}, {"offset": {"3"}}, {"limit": {"1000"}},
+		{"role": {"admin"}}, {"access_token": {"x"}}, {"user_id": {"*"}}, {"from": {"-30d"}, "to": {"now"}}}
+	for _, p := range people {
+		all = append(all, url.Values{"user_id": {p.user, "ann"}}, url.Values{"tenant_id": {p.tenant}}, url.Values{"q": {word(p)}}, url.Values{"description": {word(p)}})
+	}
+	for _, k := range activity.Kinds() {
+		all = append(all, url.Values{"kind": {k.String()}})
+	}
+	order := (&search.Query{}).Order()
+	return append(all, url.Values{"cursor": {search.EncodeCursor(order, []any{day0.Add(24 * time.Hour).UnixNano(), idOf(10).String()})}},
+		url.Values{"id": {idOf(0).String(), idOf(8).String(), idOf(15).String()}})
+}
+
+// paths are the route's, with everything in it that could be somebody's.
+func (rt route) paths() []string {
+	var out []string
+	switch {
+	case strings.Contains(rt.path, "{user_id}"):
+		for _, p := range append(slices.Clone(people), person{user: "*"}) {
+			if p.user != "" {
+				out = append(out, strings.Replace(rt.path, "{user_id}", p.user, 1))
+			}
+		}
+	case strings.Contains(rt.path, "{id}"):
+		for n := range len(people) * len(activity.Kinds()) {
+			out = append(out, strings.Replace(rt.path, "{id}", idOf(n).String(), 1))
+		}
+	default:
+		out = append(out, rt.path)
+	}
+	return out
+}
+
+// TestNobodySeesWhatIsNotTheirs asks every route in every way as everybody, and looks for words that are others' in all that comes back.
+func TestNobodySeesWhatIsNotTheirs(t *testing.T) {
+	t.Parallel()
+	s := serve(t, liteStore(t), nil)
+	for _, g := range guests(t) {
+		for _, rt := range routes() {
+			seen := 0
+			for _, path := range rt.paths() {
+				questions := attempts()
+				if strings.Contains(rt.path, "{id}") {
+					questions = questions[:3] // it takes none
+				}
+				for i, params := range questions {
+					slash := []string{"", "/"}[i%2]
+					w := get(s, path+slash+"?"+params.Encode(), g.token)
+					seen += inspect(t, g, rt, path+slash+"?"+params.Encode(), w)
+				}
+				seen += inspect(t, g, rt, path+"/", get(s, path+"/", g.token))
+			}
+			if want := g.known && slices.ContainsFunc(people, func(p person) bool { return rt.shows(g, p) }); want != (seen > 0) {
+				t.Errorf("%s on %s saw %d activities", g.name, rt.path, seen)
+			}
+		}
+	}
+}
+
+// shows reports whether the route has anything for g of what p did.
+func (rt route) shows(g guest, p person) bool {
+	if !slices.Contains(rt.roles, access.User) && (strings.Contains(g.name, "user") || strings.Contains(g.name, "namesake")) {
+		return false
+	}
+	return slices.ContainsFunc(activity.Kinds(), func(k activity.Kind) bool {
+		return g.sees(p, k) && (!strings.Contains(rt.path, "{user_id}") || p.user != "")
+	})
+}
+
+// inspect checks an answer and returns how many activities it has.
+func inspect(t *testing.T, g guest, rt route, target string, w *httptest.ResponseRecorder) int {
+	t.Helper()
+	body := w.Body.String()
+	if !g.known && w.Code != http.StatusUnauthorized || w.Code >= 500 || w.Code == http.StatusOK != (w.Header().Get("Content-Type") == "application/json") {
+		t.Errorf("%s: %s: status %d: %s", g.name, target, w.Code, body)
+	}
+	if w.Code != http.StatusOK {
+		for _, p := range people {
+			if strings.Contains(body, word(p)) {
+				t.Errorf("%s: %s: the error says %s", g.name, target, body)
+			}
+		}
+		return 0
+	}
+	items := []json.RawMessage{w.Body.Bytes()}
+	if !strings.HasSuffix(rt.path, "{id}") {
+		p := pageOf(t, w)
+		items = p.Items
+		if p.Total < int64(len(items)) || int(p.Total) > visible(g) {
+			t.Errorf("%s: %s: a total of %d, and %d are visible", g.name, target, p.Total, visible(g))
+		}
+	}
+	for _, item := range items {
+		if !allowed(g, string(item)) {
+			t.Errorf("%s: %s: saw %s", g.name, target, item)
+		}
+	}
+	return len(items)
+}
+
+// visible is how many activities g may see.
+func visible(g guest) (n int) {
+	for _, p := range people {
+		for _, k := range activity.Kinds() {
+			if g.sees(p, k) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// allowed reports whether the document is one of those that g may see: the word tells whose it is.
+func allowed(g guest, doc string) bool {
+	var d struct{ Kind, Description string }
+	if json.Unmarshal([]byte(doc), &d) != nil {
+		return false
+	}
+	return slices.ContainsFunc(people, func(p person) bool {
+		return d.Description == word(p) && slices.ContainsFunc(activity.Kinds(), func(k activity.Kind) bool {
+			return g.sees(p, k) && (d.Kind == "" || d.Kind == k.String())
+		})
+	})
+}

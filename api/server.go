@@ -1,0 +1,220 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"go.uber.org/zap"
+
+	"github.com/truledgr/activity-agent/activity/search"
+	"github.com/truledgr/activity-agent/api/access"
+)
+
+// Options are what a server is made of.
+type Options struct {
+	Config Config
+	Store  search.Store
+	Logger *zap.Logger
+	// Pseudonym is what documents have for a user's name, where identities are hashed; nil where they are kept. It is
+	// called by many goroutines.
+	Pseudonym func(user string) string
+	// Now is the clock; nil for time.Now.
+	Now func() time.Time
+}
+
+// A Server answers requests.
+type Server struct {
+	o     Options
+	gate  *access.Gate
+	limit *limiter
+	mux   *http.ServeMux
+}
+
+// New makes a server. Its error says what is wrong with the configuration.
+func New(o Options) (*Server, error) {
+	if errs := o.Config.Auth.Check(o.Config.Listen); len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Server{o: o, gate: access.NewGate(o.Config.Auth), limit: newLimiter(o.Config.RateLimit), mux: http.NewServeMux()}
+	for _, rt := range routes() {
+		s.mux.HandleFunc("GET "+rt.path, found(rt))
+		s.mux.HandleFunc("GET "+rt.path+"/{$}", found(rt))
+	}
+	return s, nil
+}
+
+// A match is what the mux has found out about a request. It takes what the mux itself would answer, to paths that are no
+// route or not clean, and throws it away: every answer of the API has one form.
+type match struct {
+	header  http.Header
+	route   *route
+	request *http.Request // with the parts of its path
+}
+
+func (m *match) Header() http.Header         { return m.header }
+func (m *match) Write(b []byte) (int, error) { return len(b), nil }
+func (m *match) WriteHeader(int)             {}
+
+func found(rt route) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if m, ok := w.(*match); ok {
+			m.route, m.request = &rt, r
+		}
+	}
+}
+
+// askTime is how long a question may take.
+const askTime = 30 * time.Second
+
+// ServeHTTP answers a request, and notes it in the access log.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	began := s.o.Now()
+	id := ulid.Make().String()
+	h := w.Header()
+	h.Set("X-Request-Id", id)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	ctx, cancel := context.WithTimeout(r.Context(), askTime)
+	defer cancel()
+	v, pattern, body, err := s.answer(h, r.WithContext(ctx), began)
+	status := http.StatusOK
+	if err != nil {
+		p := s.problem(h, err)
+		p.RequestID, status = id, p.Status
+		p.write(w)
+	} else {
+		h.Set("Content-Type", "application/json")
+		h.Set("Content-Length", strconv.Itoa(len(body)))
+		_, _ = w.Write(body) // the client is gone
+	}
+	if status == http.StatusUnprocessableEntity {
+		err = nil // it has the names of parameters, which can be anything
+	}
+	s.o.Logger.Info("request", zap.String("request_id", id), zap.String("by", v.caller.By), zap.String("user_id", v.user), zap.String("role", string(v.caller.Role)),
+		zap.String("route", pattern), zap.Int("status", status), zap.Duration("took", s.o.Now().Sub(began)), zap.Error(err))
+}
+
+// A denial is a request of nobody known.
+type denial struct{ err error }
+
+func (d denial) Error() string { return d.err.Error() }
+func (d denial) Unwrap() error { return d.err }
+
+// answer finds out who asks and what, and asks the store.
+func (s *Server) answer(h http.Header, r *http.Request, now time.Time) (v view, pattern string, body []byte, err error) {
+	caller, err := s.gate.Identify(r, now)
+	if err != nil {
+		return v, "", nil, denial{err}
+	}
+	v = view{store: s.o.Store, caller: caller, user: caller.User}
+	if s.o.Pseudonym != nil && caller.User != "" {
+		v.user = s.o.Pseudonym(caller.User)
+	}
+	if wait := s.limit.take(caller.By+"\x00"+caller.Tenant+"\x00"+caller.User, now); wait > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+		return v, "", nil, errTooMany
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		h.Set("Allow", "GET, HEAD")
+		return v, "", nil, errMethod
+	}
+	m := &match{header: http.Header{}}
+	s.mux.ServeHTTP(m, r)
+	if m.route == nil {
+		return v, "", nil, errNoRoute
+	}
+	if !slices.Contains(m.route.roles, caller.Role) {
+		return v, m.route.path, nil, errForbidden
+	}
+	out, err := m.route.handle(&v, m.request, now)
+	if err != nil {
+		return v, m.route.path, nil, err
+	}
+	body, err = encode(out)
+	return v, m.route.path, body, err
+}
+
+func encode(answer any) ([]byte, error) {
+	var body bytes.Buffer
+	enc := json.NewEncoder(&body)
+	enc.SetEscapeHTML(false) // documents stay as they are stored
+	err := enc.Encode(answer)
+	return body.Bytes(), err
+}
+
+// problem tells the caller about an error. Why a token was refused is in the log alone.
+func (s *Server) problem(h http.Header, err error) problem {
+	var d denial
+	if !errors.As(err, &d) {
+		return problemOf(err)
+	}
+	p := problem{Title: http.StatusText(http.StatusUnauthorized), Status: http.StatusUnauthorized, Detail: "the token is not valid here"}
+	h.Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+	for _, known := range []error{access.ErrNoWay, access.ErrNoToken} {
+		if errors.Is(err, known) {
+			p.Detail = known.Error()
+			h.Set("WWW-Authenticate", "Bearer")
+		}
+	}
+	return p
+}
+
+// A Listener is a server on an address.
+type Listener struct {
+	srv *http.Server
+	net net.Listener
+}
+
+// Listen binds api.listen, so that an address in use is an error at the start.
+func (s *Server) Listen() (*Listener, error) {
+	l, err := net.Listen("tcp", s.o.Config.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("api.listen: %w; choose another address", err)
+	}
+	return &Listener{&http.Server{
+		Handler:           http.MaxBytesHandler(s, 0), // there is nothing to send
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      askTime + 30*time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          zap.NewStdLog(s.o.Logger),
+	}, l}, nil
+}
+
+// Addr returns the address that was bound.
+func (l *Listener) Addr() string { return l.net.Addr().String() }
+
+// Serve answers until ctx is done; then requests under way have a moment to end.
+func (l *Listener) Serve(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() { done <- l.srv.Serve(l.net) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	err := l.srv.Shutdown(bye)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = l.srv.Close()
+	}
+	if e := <-done; !errors.Is(e, http.ErrServerClosed) {
+		err = errors.Join(err, e)
+	}
+	return err
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/truledgr/activity-agent/internal/testenv"
+)
+
+var boundTo = regexp.MustCompile(`"address":"([^"]+)"`)
+
+// serving runs `serve` until the test ends and returns its address.
+func serving(t *testing.T, s *site) string {
+	t.Helper()
+	var errs output
+	p := &program{stdin: strings.NewReader(""), stdout: io.Discard, stderr: &errs, getenv: func(string) string { return "" }}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan int, 1)
+	go func() { done <- p.main(ctx, []string{"serve", "-c", s.config}) }()
+	t.Cleanup(func() {
+		stop()
+		if code := <-done; code != 0 {
+			t.Errorf("serve: exit %d: %s", code, errs.String())
+		}
+	})
+	deadline := time.Now().Add(testenv.Budget(t, 30*time.Second))
+	for ; time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if m := boundTo.FindStringSubmatch(errs.String()); m != nil {
+			return m[1]
+		}
+	}
+	t.Fatalf("serve does not start: %s", errs.String())
+	return ""
+}
+
+func ask(t *testing.T, address, key string) (int, string) {
+	t.Helper()
+	r, err := http.NewRequest(http.MethodGet, "http://"+address+"/activities/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key != "" {
+		r.Header.Set("Authorization", "Bearer "+key)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	answer, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, string(body)
+}
+
+// TestServeAnswersWhoHasAKey goes the way of a new user: ship a log, serve, be told to make a key, use it, revoke it.
+func TestServeAnswersWhoHasAKey(t *testing.T) {
+	t.Parallel()
+	for _, store := range []string{"sqlite", "elasticsearch"} {
+		t.Run(store, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, store, "")
+			s.configure("api: {listen: \"127.0.0.1:0\", auth: {api_keys: " + s.path("keys.yaml") + "}}\n")
+			if err := s.write(20, true); err != nil {
+				t.Fatal(err)
+			}
+			s.runToEnd()
+			if s.node != nil {
+				s.node.MustDo(t, "POST", "/"+s.prefix+"-*/_refresh", "", nil)
+			}
+			address := serving(t, s)
+			if code, body := ask(t, address, ""); code != 401 || !strings.Contains(body, "keys create") {
+				t.Errorf("without a key: %d %s", code, body)
+			}
+			code, key, errs := call(t, "", "keys", "create", "-c", s.config, "--role", "auditor", "--name", "support", "--all-tenants")
+			if code != 0 {
+				t.Fatalf("keys create: %s", errs)
+			}
+			key = strings.TrimSpace(key)
+			if code, body := ask(t, address, key); code != 200 || !strings.Contains(body, `"total":20,`) {
+				t.Errorf("with a key: %d %s", code, body)
+			}
+			id := strings.Split(key, "_")[1]
+			if _, list, _ := call(t, "", "keys", "list", "-c", s.config); !strings.Contains(list, id) || !strings.Contains(list, "support") || strings.Contains(list, key) {
+				t.Errorf("keys list: %s", list)
+			}
+			if code, _, errs := call(t, "", "keys", "revoke", "-c", s.config, id); code != 0 {
+				t.Errorf("keys revoke: %s", errs)
+			}
+			if code, _ := ask(t, address, key); code != 401 {
+				t.Errorf("with a revoked key: %d", code)
+			}
+		})
+	}
+}
+
+func TestKeysSayWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "sqlite", "")
+	for _, args := range [][]string{{"create"}, {"create", "--role", "user"}, {"create", "--role", "admin", "--expires", "-1h"}, {"revoke"}} {
+		if code, _, errs := call(t, "", append([]string{"keys", args[0], "-c", s.config}, args[1:]...)...); code != 2 || errs == "" {
+			t.Errorf("%v: exit %d: %s", args, code, errs)
+		}
+	}
+}
+
+// TestCallersFindTheirActivitiesUnderPseudonyms: the pipeline and the API make the same of a name.
+func TestCallersFindTheirActivitiesUnderPseudonyms(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "sqlite", "")
+	s.configure("api: {listen: \"127.0.0.1:0\", auth: {api_keys: " + s.path("keys.yaml") + "}}\n" +
+		"pipeline: {redact: {identity: hash, hash_key: " + strings.Repeat("k", 32) + "}}\n")
+	names := []string{"u-1042", "Ann.Smith@Example.com", "zoë"}
+	var log strings.Builder
+	for _, name := range names {
+		log.WriteString(`{"time":"2026-01-02T03:04:05Z","event":"order.placed","msg":"an order","user_id":"` + name + "\"}\n")
+	}
+	if err := os.WriteFile(s.log, []byte(log.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.runToEnd()
+	address := serving(t, s)
+	for _, name := range names {
+		code, key, errs := call(t, "", "keys", "create", "-c", s.config, "--role", "user", "--user", name)
+		if code != 0 {
+			t.Fatal(errs)
+		}
+		if code, body := ask(t, address, strings.TrimSpace(key)); code != 200 || !strings.Contains(body, `"total":1,`) || strings.Contains(body, name) {
+			t.Errorf("%s: %d %s", name, code, body)
+		}
+	}
+}
