@@ -59,7 +59,7 @@ func TestParseNamesTheParameterAndTheRemedy(t *testing.T) {
 		"limt=5":                              `limt: there is no such field; did you mean "limit"?`,
 		"zzzzzzzzzzzzzz=5":                    `zzzzzzzzzzzzzz: there is no such field`,
 		"kind=auth":                           `kind: is not a kind; the kinds are activity, api_transaction`,
-		"kind=system_event&status_code=1":       `status_code: status_code is a field of api_transaction, data_access, data_change, auth_event, external_api, not of system_event`,
+		"kind=system_event&status_code=1":     `status_code: status_code is a field of api_transaction, data_access, data_change, auth_event, external_api, not of system_event`,
 		"status_code=abc":                     `status_code: must be an integer`,
 		"status_code.gte=":                    `status_code.gte: must be an integer`,
 		"execution_time_ms=NaN":               `execution_time_ms: must be a number`,
