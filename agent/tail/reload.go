@@ -188,7 +188,7 @@ func (t *Tailer) search(s *stream, try func(*content) error) error {
 	if dir, err := os.Open(s.Dir); err != nil { // then not all candidates are known
 		passed(s.Path, err)
 	} else {
-		dir.Close()
+		_ = dir.Close()
 	}
 	if unread != nil {
 		return unread
