@@ -108,7 +108,7 @@ var vendorTokens = []vendorToken{
 	{StripeKey, "pi_", words, 40, 90, clientSecret},
 	{StripeKey, "seti_", words, 40, 90, clientSecret},
 	{StripeKey, "whsec_", base64s, 24, 128, nil},
-	// https://docs.npmjs.com/about-access-tokens, https://pypi.org/help/#apitoken
+	// npm: "About access tokens"; PyPI: "How can I use API tokens"
 	{NPMToken, "npm_", alnum, 36, 64, nil},
 	{PyPIToken, "pypi-", words, 50, 1024, nil},
 	// https://www.twilio.com/docs/iam/api-keys, https://www.twilio.com/docs/sendgrid/ui/account-and-settings/api-keys
@@ -177,7 +177,7 @@ var vendorTokens = []vendorToken{
 	{VendorToken, "ops_ey", base64s, 100, 2000, nil},              // https://developer.1password.com/docs/service-accounts/
 	{VendorToken, "A3-", words, 30, 40, hasDigit},                 // https://support.1password.com/secret-key-security/
 	{VendorToken, "CLOJARS_", alnum, 60, 60, nil},                 // https://github.com/clojars/clojars-web/wiki/Deploy-Tokens
-	{VendorToken, "rubygems_", alnum, 48, 48, nil},                // https://guides.rubygems.org/api-key-scopes/
+	{VendorToken, "rubygems_", alnum, 48, 48, nil},                // RubyGems: "API key scopes"
 	{VendorToken, "rdme_", alnum, 70, 72, nil},                    // https://docs.readme.com/main/reference/intro/authentication
 	{VendorToken, "sntrys_", base64s, 40, 400, nil},               // https://docs.sentry.io/account/auth-tokens/
 	{VendorToken, "sntryu_", hexes, 64, 64, nil},                  //
@@ -225,7 +225,7 @@ var vendorTokens = []vendorToken{
 	{VendorToken, "sb_secret_", words, 24, 64, nil},               //
 	{VendorToken, "nfp_", alnum, 36, 64, nil},                     // https://docs.netlify.com/api/get-started/
 	{VendorToken, "vercel_blob_rw_", words, 30, 80, nil},          // https://vercel.com/docs/storage/vercel-blob
-	{VendorToken, "cio_", words, 40, 64, mixed},                   // https://crates.io/docs (tokens)
+	{VendorToken, "cio_", words, 40, 64, mixed},                   // Cargo: "Publishing", tokens
 	{VendorToken, "phc_", alnum, 40, 50, nil},                     // https://posthog.com/docs/api
 	{VendorToken, "phx_", words, 40, 50, nil},                     //
 	{VendorToken, "pat-", words, 36, 44, hasDigit},                // https://developers.hubspot.com/docs/apps/legacy-apps/private-apps/overview
