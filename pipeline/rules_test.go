@@ -51,6 +51,8 @@ func TestRules(t *testing.T) {
 		{`_text contains "probe"`, rule.Config{Drop: true}, `a probe came by`, nil},
 		{`_text contains "probe"`, rule.Config{Drop: true}, `{"msg":"probe"}`, map[string]string{"description": "probe"}},
 		{`_text contains "login"`, rule.Config{Kind: "auth_event", Set: map[string]string{"event_type": "login"}}, `login of ann`, map[string]string{"kind": "auth_event", "event_type": "login", "description": "login of ann"}},
+		{`_text contains "probe" or level == "debug"`, rule.Config{Drop: true}, `a probe came by`, nil},
+		{`_kind == "auth_event" or secret_door == true`, rule.Config{Drop: true}, `{"kind":"auth_event","event_type":"login"}`, nil},
 		{`_file endsWith "app.log"`, rule.Config{Drop: true}, order, nil},
 		{`kind == "noise"`, rule.Config{Kind: "activity"}, `{"kind":"noise","msg":"x"}`, map[string]string{"kind": "activity", "details.kind": "noise"}},
 		{`kind == "auth_event"`, rule.Config{Kind: "activity"}, `{"kind":"auth_event","event_type":"login"}`, map[string]string{"kind": "activity", "details.kind": "auth_event"}},

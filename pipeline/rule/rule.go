@@ -1,7 +1,7 @@
 // Package rule holds the rules of the user: which lines they are for, and what becomes of those.
 //
 // A condition is an expression over the members of a line (expr-lang.org). It is compiled once, and only lines that have
-// one of the members it names pay for it, unless it holds where none of them is there. It has no clock, no loops over
+// one of the members it names pay for it, unless it can hold where none of them is there. It has no clock, no loops over
 // numbers and a bounded memory, so that it says the same of the same line, soon.
 package rule
 
@@ -37,7 +37,8 @@ const (
 type Condition struct {
 	program *vm.Program
 	members []member // of the line, that it names
-	always  bool     // holds, or may hold, where the line has none of them
+	always  bool     // holds where the line has none of them
+	more    bool     // names Text, Kind or File, too, and so may hold without them
 }
 
 type member struct {
@@ -65,7 +66,7 @@ func Compile(when string) (*Condition, error) {
 	if err != nil {
 		return nil, located(err)
 	}
-	c := &Condition{program: program, members: check.members}
+	c := &Condition{program: program, members: check.members, more: check.more}
 	if c.always, err = c.tryOut(); err != nil {
 		return nil, err
 	}
@@ -86,6 +87,7 @@ func located(err error) error {
 type checker struct {
 	seen    map[string]bool
 	members []member
+	more    bool
 	err     error
 }
 
@@ -101,6 +103,7 @@ func (c *checker) Visit(node *ast.Node) {
 	case *ast.IdentifierNode:
 		switch n.Value {
 		case Text, Kind, File:
+			c.more = true
 		case Line:
 		case "$env":
 			c.fail(n, `write line["name"] for a member whose name is no identifier`)
@@ -244,7 +247,7 @@ func (m *Machine) run(c *Condition, env map[string]any) (bool, error) {
 
 // candidate reports whether a condition can hold for a line at all.
 func (c *Condition) candidate(s *Subject) bool {
-	if c.always || len(c.members) == 0 {
+	if c.always || c.more || len(c.members) == 0 {
 		return true
 	}
 	for _, n := range c.members {
