@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from ._calls import Calls
+from ._calls import Calls, R
 from ._client import Client
 from ._default import default_client
 from ._queue import Stats
@@ -23,15 +23,8 @@ class Activity:
     kind: str
 
 
-class ActivityService(Calls[Coroutine[Any, Any, Activity]]):
-    """The seven calls as coroutines.
-
-    A call returns as soon as the activity is queued; it waits only where the client has ``wait_for_room``. It raises
-    nothing, whatever becomes of the activity: see ``stats``. After ``await flush()`` what was logged is on the agent's disk.
-
-    Args:
-        client: What delivers; by default the client that ``configure()`` made.
-    """
+class Service(Calls[R]):
+    """What the service for asyncio and its twin without share: the client that they give activities to."""
 
     def __init__(self, client: Client | None = None) -> None:
         self._given = client
@@ -45,6 +38,17 @@ class ActivityService(Calls[Coroutine[Any, Any, Activity]]):
     def stats(self) -> Stats:
         """What became of the activities of the client so far."""
         return self.client.stats
+
+
+class ActivityService(Service[Coroutine[Any, Any, Activity]]):
+    """The seven calls as coroutines.
+
+    A call returns as soon as the activity is queued; it waits only where the client has ``wait_for_room``. It raises
+    nothing, whatever becomes of the activity: see ``stats``. After ``await flush()`` what was logged is on the agent's disk.
+
+    Args:
+        client: What delivers; by default the client that ``configure()`` made.
+    """
 
     async def _log(self, kind: str, fields: dict[str, object]) -> Activity:
         client = self.client

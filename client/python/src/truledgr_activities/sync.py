@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-from ._calls import Calls
-from ._client import Client
-from ._default import default_client
-from ._queue import Stats
 from ._record import encode
-from ._service import Activity
+from ._service import Activity, Service
 
 __all__ = ["ActivityService", "activity_service"]
 
 
-class ActivityService(Calls[Activity]):
+class ActivityService(Service[Activity]):
     """The seven calls as functions, with the guarantees of :class:`truledgr_activities.ActivityService`.
 
     Args:
         client: What delivers; by default the client that ``configure()`` made.
     """
-
-    def __init__(self, client: Client | None = None) -> None:
-        self._given = client
-
-    @property
-    def client(self) -> Client:
-        """What delivers the activities."""
-        return self._given or default_client()
-
-    @property
-    def stats(self) -> Stats:
-        """What became of the activities of the client so far."""
-        return self.client.stats
 
     def _log(self, kind: str, fields: dict[str, object]) -> Activity:
         id, line = encode(kind, fields)
