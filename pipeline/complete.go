@@ -473,7 +473,7 @@ func (p *Pipeline) saidOutcome() string {
 // failed reports whether the record has what only failures have.
 func (p *Pipeline) failed() bool {
 	r := &p.rec
-	if r.fields[activity.ErrorDetails] != 0 || r.fields[activity.FailureReason] != 0 && r.reading.nodes[roleError] != 0 || r.reading.nodes[roleError] != 0 {
+	if r.fields[activity.ErrorDetails] != 0 || r.reading.nodes[roleError] != 0 {
 		return true
 	}
 	n := r.reading.nodes[roleFailure]

@@ -2,7 +2,8 @@ package pipeline
 
 import (
 	"bytes"
-	"strconv"
+
+	"github.com/truledgr/activity-agent/internal/tape"
 )
 
 // Envelope says which envelope the lines of a file may come in.
@@ -360,7 +361,7 @@ func (c *Cutter) envelope(line []byte) (f Format, stream int, partial bool, cont
 		if name, log, ok := parseDocker(line); ok {
 			partial = !endsInNewline(log)
 			if c.Traces && !partial && (len(log) == 0 || log[0] != '{') {
-				c.scratch = unescape(c.scratch[:0], log)
+				c.scratch = tape.AppendUnescaped(c.scratch[:0], log)
 				content = bytes.TrimRight(c.scratch, "\r\n")
 			} else {
 				content = log
@@ -441,43 +442,6 @@ func parseDocker(line []byte) (stream, log []byte, ok bool) {
 		return nil, nil, false
 	}
 	return rest[:j], line[len(dockerHead):i], true
-}
-
-// unescape appends what a JSON string holds, as far as that matters for telling lines of traces apart: characters beyond
-// ASCII may stay escaped, and nothing is an error.
-func unescape(dst, s []byte) []byte {
-	for i := 0; i < len(s); i++ {
-		if s[i] != '\\' || i+1 == len(s) {
-			dst = append(dst, s[i])
-			continue
-		}
-		i++
-		switch s[i] {
-		case 'n':
-			dst = append(dst, '\n')
-		case 't':
-			dst = append(dst, '\t')
-		case 'r':
-			dst = append(dst, '\r')
-		case 'u':
-			if v, ok := hexByte(s[i+1:]); ok {
-				dst = append(dst, v)
-				i += 4
-			}
-		default:
-			dst = append(dst, s[i])
-		}
-	}
-	return dst
-}
-
-// hexByte reads the four digits of an escaped ASCII character.
-func hexByte(s []byte) (byte, bool) {
-	if len(s) < 4 || s[0] != '0' || s[1] != '0' {
-		return 0, false
-	}
-	v, err := strconv.ParseUint(string(s[2:4]), 16, 7)
-	return byte(v), err == nil
 }
 
 // endsInNewline reports whether the last character of a JSON string's content is \n: an n after an odd number of
