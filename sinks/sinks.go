@@ -4,6 +4,7 @@ package sinks
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/truledgr/activity-agent/activity"
@@ -69,7 +70,7 @@ type Targeted interface {
 type Expirer interface {
 	Sink
 	// Expired looks for what is older than the limits of its kind, and returns a part of it that can be deleted by itself;
-	// false where there is nothing. It changes nothing.
+	// false where there is nothing, or where that is not the agent's business. It changes nothing.
 	Expired(ctx context.Context, limits []Limit) (Expired, bool, error)
 	// Delete makes one step at deleting x, short enough for Write to wait for it, and reports how far it is. It may be
 	// repeated, by other processes too, until it is.
@@ -88,7 +89,13 @@ type Expired struct {
 	Index   string    `json:"index,omitempty"` // of Elasticsearch; "" for rows of a table
 	Before  time.Time `json:"before"`          // what happened before this
 	Since   time.Time `json:"since"`           // when the oldest may have happened
+	Last    int64     `json:"last,omitempty"`  // the number of the last row that may go
 	Records int64     `json:"records"`         // how many they are; -1 where the store does not say
+}
+
+// Within reports whether everything in x is over a limit.
+func (x Expired) Within(limits []Limit) bool {
+	return slices.ContainsFunc(limits, func(l Limit) bool { return l.Kind.String() == x.Kind && !x.Before.After(l.Before) })
 }
 
 // Progress says how far a deletion is.

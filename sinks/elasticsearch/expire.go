@@ -20,8 +20,12 @@ import (
 var _ sinks.Expirer = (*Sink)(nil)
 
 // Expired returns an index all of whose period is over a limit. An index counts as ours if it has our alias, as the
-// templates give it, and a name that appendIndex makes, whatever the period is today: no other is ever deleted.
+// templates give it, and a name that appendIndex makes, whatever the period is today: no other is ever deleted. Where the
+// cluster does it (expiry), there is nothing to delete.
 func (s *Sink) Expired(ctx context.Context, limits []sinks.Limit) (sinks.Expired, bool, error) {
+	if s.c.Expiry != ExpiryAgent {
+		return sinks.Expired{}, false, nil
+	}
 	names, err := s.client.indices(ctx, s.own.prefix)
 	if err != nil {
 		return sinks.Expired{}, false, err

@@ -19,9 +19,8 @@ const (
 	keptFree = 64
 )
 
-// expiredRows chooses the rows of a kind before a time. The newest row of the table stays until there is a newer one, so
-// that no number is given twice.
-const expiredRows = " FROM " + table + ` WHERE kind = ?1 AND "@timestamp" < ?2 AND seq < (SELECT max(seq) FROM ` + table + `)`
+// expiredRows chooses the rows of a kind before a time, up to a number.
+const expiredRows = " FROM " + table + ` WHERE kind = ?1 AND "@timestamp" < ?2 AND seq <= ?3`
 
 // Expired returns the rows of a kind that are over its limit.
 func (s *Store) Expired(ctx context.Context, limits []sinks.Limit) (sinks.Expired, bool, error) {
@@ -30,17 +29,23 @@ func (s *Store) Expired(ctx context.Context, limits []sinks.Limit) (sinks.Expire
 	if err := s.ready(); err != nil {
 		return sinks.Expired{}, false, err
 	}
+	// The newest row of the table stays until there is a newer one, so that no number is given twice.
+	newest, err := s.conn.values("SELECT coalesce(max(seq), 0) FROM " + table)
+	if err != nil {
+		return sinks.Expired{}, false, failed("look for what has expired in", s.path, err)
+	}
+	last := newest[0].(int64) - 1
 	for _, l := range limits {
 		if err := ctx.Err(); err != nil {
 			return sinks.Expired{}, false, err
 		}
-		v, err := s.conn.values(`SELECT count(*), coalesce(min("@timestamp"), 0)`+expiredRows, l.Kind.String(), l.Before.UnixNano())
+		v, err := s.conn.values(`SELECT count(*), coalesce(min("@timestamp"), 0)`+expiredRows, l.Kind.String(), l.Before.UnixNano(), last)
 		if err != nil {
 			return sinks.Expired{}, false, failed("look for what has expired in", s.path, err)
 		}
 		if n := v[0].(int64); n > 0 {
 			return sinks.Expired{
-				Kind: l.Kind.String(), Before: l.Before.UTC(), Since: time.Unix(0, v[1].(int64)).UTC(), Records: n,
+				Kind: l.Kind.String(), Before: l.Before.UTC(), Since: time.Unix(0, v[1].(int64)).UTC(), Last: last, Records: n,
 			}, true, nil
 		}
 	}
@@ -86,7 +91,7 @@ func (s *Store) deleteRows(x sinks.Expired) (int, error) {
 	if err := s.conn.exec("BEGIN IMMEDIATE"); err != nil {
 		return 0, err
 	}
-	rows, err := s.conn.values(fmt.Sprintf(`SELECT seq, doc%s ORDER BY "@timestamp" LIMIT %d`, expiredRows, rowsAStep), x.Kind, x.Before.UnixNano())
+	rows, err := s.conn.values(fmt.Sprintf(`SELECT seq, doc%s ORDER BY "@timestamp" LIMIT %d`, expiredRows, rowsAStep), x.Kind, x.Before.UnixNano(), x.Last)
 	if err != nil {
 		return 0, err
 	}
@@ -153,4 +158,3 @@ func (s *Store) shrink() (busy bool, err error) {
 	_, err = s.conn.values(fmt.Sprintf("PRAGMA incremental_vacuum(%d)", min(pagesAStep, free-keptFree)))
 	return true, err
 }
-

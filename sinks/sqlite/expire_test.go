@@ -72,7 +72,7 @@ func TestExpiredRowsGoAndTheRestStays(t *testing.T) {
 	r := mustRead(t, path)
 	for _, tt := range []struct {
 		what, name, value string
-		want        int64
+		want              int64
 	}{
 		{"auth events", "kind", "auth_event", 300},
 		{"data changes", "kind", "data_change", 400},
