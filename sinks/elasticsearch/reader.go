@@ -212,17 +212,12 @@ func queryOf(q *search.Query) (object, error) {
 	if _, err := search.ParseText(q.Text); err != nil {
 		return nil, err
 	}
-	must, not := []object{}, []object{}
+	must, not := conditions(q.Where)
 	if span := period(q); len(span) > 0 {
 		must = append(must, object{"range": object{"@timestamp": span}})
 	}
-	for i := range q.Where {
-		c, negative := condition(&q.Where[i])
-		if negative {
-			not = append(not, c)
-		} else {
-			must = append(must, c)
-		}
+	if len(q.Either) > 0 {
+		must = append(must, anyOf(q.Either))
 	}
 	for _, p := range phrases(q.Text) {
 		if p.not {
@@ -232,6 +227,29 @@ func queryOf(q *search.Query) (object, error) {
 		}
 	}
 	return object{"bool": object{"filter": must, "must_not": not}}, nil
+}
+
+// conditions are the queries that must hold, and those that must not.
+func conditions(where []search.Condition) (must, not []object) {
+	must, not = []object{}, []object{}
+	for i := range where {
+		c, negative := condition(&where[i])
+		if negative {
+			not = append(not, c)
+		} else {
+			must = append(must, c)
+		}
+	}
+	return must, not
+}
+
+func anyOf(groups [][]search.Condition) object {
+	ways := make([]object, len(groups))
+	for i, group := range groups {
+		must, not := conditions(group)
+		ways[i] = object{"bool": object{"filter": must, "must_not": not}}
+	}
+	return either(ways...)
 }
 
 func period(q *search.Query) object {
