@@ -32,6 +32,9 @@ func TestStoresAnswerAlike(t *testing.T) {
 			if i == 0 && (rt.path == "/activities" || strings.Contains(rt.path, "{user_id}")) {
 				questions = append(questions, attempts()...)
 			}
+			if numeric(rt) {
+				questions = sums()
+			}
 			for _, params := range questions {
 				if rt.single() {
 					params = nil
