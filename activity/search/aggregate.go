@@ -85,7 +85,7 @@ const (
 // A Metric is a function of a field's values. What it is of no value is nil; a sum or cardinality then is 0.
 //
 // Percentiles interpolate between the two nearest values. Of many values (see the store) they are approximate, as are
-// cardinalities; so are the digits of a date beyond the microsecond.
+// cardinalities. Of a date, what is less than a millisecond is left out.
 type Metric struct {
 	Function Function
 	Field    activity.FieldID
@@ -125,9 +125,6 @@ func (a *Aggregation) MaxGroups() int {
 	}
 	return a.Limit
 }
-
-// Instant is what stores return for a date that they compute with as floating-point nanoseconds since 1970.
-func Instant(ns float64) time.Time { return time.Unix(0, int64(ns)).UTC().Truncate(time.Microsecond) }
 
 // A Picker keeps the groups that come first in an aggregation's order. Stores add every group there is.
 type Picker struct {

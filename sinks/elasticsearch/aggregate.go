@@ -340,7 +340,7 @@ func readGroup(a *search.Aggregation, bucket json.RawMessage, metrics which) (se
 		switch {
 		case got.Value == nil:
 		case m.Field.Type() == activity.Date:
-			g.Values[i] = search.Instant(*got.Value)
+			g.Values[i] = time.UnixMilli(int64(*got.Value)).UTC()
 		default:
 			g.Values[i] = *got.Value
 		}

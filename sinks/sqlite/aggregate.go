@@ -264,18 +264,14 @@ func metricValues(a *search.Aggregation, columns []any) ([]any, error) {
 			values[i] = all[slices.Index(percents, m.Percent)]
 			continue
 		}
-		var x float64
 		switch v := columns[i].(type) {
 		case int64:
-			x = float64(v)
+			values[i] = float64(v)
+			if m.Field.Type() == activity.Date {
+				values[i] = time.UnixMilli(time.Duration(v).Milliseconds()).UTC()
+			}
 		case float64:
-			x = v
-		default:
-			continue
-		}
-		values[i] = x
-		if m.Field.Type() == activity.Date {
-			values[i] = search.Instant(x)
+			values[i] = v
 		}
 	}
 	return values, nil
