@@ -13,6 +13,7 @@ import (
 
 	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/activity/search"
+	"github.com/truledgr/activity-agent/internal/tape"
 )
 
 // How many groups are asked for at once: with all metrics, to look through the rest, and to have the metrics of those that
@@ -26,7 +27,8 @@ const (
 // Precision of what Elasticsearch estimates.
 const (
 	compression        = 200    // of the t-digest for percentiles
-	precisionThreshold = 40_000 // up to which cardinality is close to exact; the most there is
+	precisionThreshold = 40_000 // up to which a cardinality is close to exact; the most there is, and 256 KiB
+	groupThreshold     = 3_000  // the same of each group; 16 KiB
 )
 
 // Aggregate computes numbers of what matches. Groups come from composite aggregations, which are exact, where those of terms
@@ -41,15 +43,15 @@ func (r *Reader) Aggregate(ctx context.Context, q search.Query, as ...search.Agg
 	for i := range as {
 		aggs[nameOf(i)] = aggregation(&as[i], firstGroups, nil, allMetrics)
 	}
-	total, answers, err := r.numbers(ctx, q.Kinds, query, aggs)
+	total, answer, err := r.numbers(ctx, q.Kinds, query, aggs)
 	if err != nil {
 		return nil, err
 	}
 	tables := make([]search.Table, len(as))
 	for i := range as {
 		a := &as[i]
-		if len(sources(a)) == 0 {
-			g, err := readGroup(a, answers[nameOf(i)], allMetrics)
+		if keyCount(a) == 0 {
+			g, err := readGroup(a, answer, answerOf(answer, nameOf(i)), allMetrics)
 			if err != nil {
 				return nil, err
 			}
@@ -58,7 +60,7 @@ func (r *Reader) Aggregate(ctx context.Context, q search.Query, as ...search.Agg
 			continue
 		}
 		w := &walk{r: r, a: a, kinds: q.Kinds, query: query, picker: search.NewPicker(a)}
-		if err := w.all(ctx, answers[nameOf(i)]); err != nil {
+		if err := w.all(ctx, answer, nameOf(i)); err != nil {
 			return nil, err
 		}
 		if tables[i], err = w.table(ctx, total); err != nil {
@@ -70,8 +72,8 @@ func (r *Reader) Aggregate(ctx context.Context, q search.Query, as ...search.Agg
 
 func nameOf(i int) string { return strconv.Itoa(i) }
 
-// numbers asks for aggregations and returns how many documents match, and the answers by name.
-func (r *Reader) numbers(ctx context.Context, kinds []activity.Kind, query, aggs object) (int64, map[string]json.RawMessage, error) {
+// numbers asks for aggregations and returns how many documents match, and the answer; see answerOf.
+func (r *Reader) numbers(ctx context.Context, kinds []activity.Kind, query, aggs object) (int64, *tape.Tape, error) {
 	answer, err := r.client.call(ctx, "aggregate", esapi.SearchRequest{
 		Index: r.indices(kinds), Body: bytes.NewReader(encode(object{"query": query, "size": 0, "track_total_hits": true, "aggs": aggs})),
 		IgnoreUnavailable: yes(), AllowNoIndices: yes(), AllowPartialSearchResults: no(),
@@ -79,20 +81,15 @@ func (r *Reader) numbers(ctx context.Context, kinds []activity.Kind, query, aggs
 	if err != nil {
 		return 0, nil, question(err)
 	}
-	var got struct {
-		TimedOut bool `json:"timed_out"`
-		Hits     struct {
-			Total struct {
-				Value int64 `json:"value"`
-			} `json:"total"`
-		} `json:"hits"`
-		Aggregations map[string]json.RawMessage `json:"aggregations"`
-	}
-	if json.Unmarshal(answer, &got) != nil || got.TimedOut {
+	var t tape.Tape
+	if t.Parse(answer) != nil || !finished(&t) {
 		return 0, nil, fmt.Errorf("aggregate: %w", errAnswer)
 	}
-	return got.Hits.Total.Value, got.Aggregations, nil
+	return integer(&t, member(&t, member(&t, top(&t, "hits"), "total"), "value")), &t, nil
 }
+
+// answerOf is the index of the answer to one of the aggregations, or 0.
+func answerOf(t *tape.Tape, name string) uint32 { return member(t, top(t, "aggregations"), name) }
 
 // Which metrics a request computes.
 type which bool
@@ -149,6 +146,13 @@ func sources(a *search.Aggregation) []object {
 	return out
 }
 
+func keyCount(a *search.Aggregation) int {
+	if a.Interval.IsZero() {
+		return len(a.By)
+	}
+	return 1 + len(a.By)
+}
+
 func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) + "s" }
 
 // metricName names the metric's aggregation. All percentiles of a field are one.
@@ -172,6 +176,9 @@ func metricBody(a *search.Aggregation, m search.Metric) object {
 		return object{"max": field}
 	case search.Cardinality:
 		field["precision_threshold"] = precisionThreshold
+		if keyCount(a) > 0 {
+			field["precision_threshold"] = groupThreshold
+		}
 		return object{"cardinality": field}
 	}
 	var percents []float64
@@ -194,32 +201,9 @@ type walk struct {
 	long   bool // there was more than the first page, so that groups may lack metrics
 }
 
-// A pageOfGroups is the answer to a composite aggregation.
-type pageOfGroups struct {
-	After   json.RawMessage   `json:"after_key"`
-	Buckets []json.RawMessage `json:"buckets"`
-}
-
-// read decodes a page.
-func (p *pageOfGroups) read(a *search.Aggregation, answer json.RawMessage, metrics which) ([]search.Group, error) {
-	*p = pageOfGroups{}
-	if json.Unmarshal(answer, p) != nil {
-		return nil, fmt.Errorf("aggregate: %w", errAnswer)
-	}
-	groups := make([]search.Group, len(p.Buckets))
-	for i, b := range p.Buckets {
-		var err error
-		if groups[i], err = readGroup(a, b, metrics); err != nil {
-			return nil, err
-		}
-	}
-	return groups, nil
-}
-
 // all shows every group to the picker, from the first page, which has all metrics, on.
-func (w *walk) all(ctx context.Context, first json.RawMessage) error {
-	var p pageOfGroups
-	groups, err := p.read(w.a, first, allMetrics)
+func (w *walk) all(ctx context.Context, answer *tape.Tape, name string) error {
+	groups, after, err := w.read(answer, name, allMetrics)
 	size := firstGroups
 	for {
 		if err != nil {
@@ -228,21 +212,45 @@ func (w *walk) all(ctx context.Context, first json.RawMessage) error {
 		for _, g := range groups {
 			w.picker.Add(g)
 		}
-		if len(groups) < size || p.After == nil {
+		if len(groups) < size || after == nil {
 			return nil
 		}
-		w.long, size = true, moreGroups
-		groups, err = w.page(ctx, w.query, &p, size, orderMetric)
+		w.long, size = true, w.pageSize()
+		groups, after, err = w.page(ctx, w.query, after, size, orderMetric)
 	}
 }
 
-// page asks for the groups after those of p.
-func (w *walk) page(ctx context.Context, query object, p *pageOfGroups, size int, metrics which) ([]search.Group, error) {
-	_, answers, err := w.r.numbers(ctx, w.kinds, query, object{"0": aggregation(w.a, size, p.After, metrics)})
-	if err != nil {
-		return nil, err
+// pageSize is how many groups to look through at once.
+func (w *walk) pageSize() int {
+	if m := w.a.Order.Metric; m > 0 && w.a.Metrics[m-1].Function == search.Cardinality {
+		return firstGroups // each takes kilobytes of the node's memory
 	}
-	return p.read(w.a, answers["0"], metrics)
+	return moreGroups
+}
+
+// page asks for the groups after a key, and returns the last key.
+func (w *walk) page(ctx context.Context, query object, after json.RawMessage, size int, metrics which) ([]search.Group, json.RawMessage, error) {
+	_, answer, err := w.r.numbers(ctx, w.kinds, query, object{"0": aggregation(w.a, size, after, metrics)})
+	if err != nil {
+		return nil, nil, err
+	}
+	return w.read(answer, "0", metrics)
+}
+
+// read decodes a page.
+func (w *walk) read(t *tape.Tape, name string, metrics which) (groups []search.Group, after json.RawMessage, err error) {
+	page := answerOf(t, name)
+	buckets := elements(t, member(t, page, "buckets"))
+	groups = make([]search.Group, len(buckets))
+	for i, b := range buckets {
+		if groups[i], err = readGroup(w.a, t, b, metrics); err != nil {
+			return nil, nil, err
+		}
+	}
+	if i := member(t, page, "after_key"); i != 0 {
+		after = t.Raw(&t.Nodes[i])
+	}
+	return groups, after, nil
 }
 
 // table returns the groups that were picked, and sees to it that they have all metrics.
@@ -264,11 +272,11 @@ func (w *walk) complete(ctx context.Context, some []search.Group) error {
 	wanted, ways := map[string]*search.Group{}, make([]object, len(some))
 	for i := range some {
 		wanted[fmt.Sprintf("%#v", some[i].Keys)] = &some[i]
-		ways[i] = w.member(&some[i])
+		ways[i] = w.within(&some[i])
 	}
 	query := object{"bool": object{"filter": []object{w.query, either(ways...)}}}
-	for p, size := (&pageOfGroups{}), firstGroups; ; {
-		groups, err := w.page(ctx, query, p, size, allMetrics)
+	for after := json.RawMessage(nil); ; {
+		groups, next, err := w.page(ctx, query, after, firstGroups, allMetrics)
 		if err != nil {
 			return err
 		}
@@ -277,14 +285,15 @@ func (w *walk) complete(ctx context.Context, some []search.Group) error {
 				to.Values = g.Values
 			}
 		}
-		if len(groups) < size || p.After == nil {
+		if len(groups) < firstGroups || next == nil {
 			return nil
 		}
+		after = next
 	}
 }
 
-// member is the query for the activities of a group.
-func (w *walk) member(g *search.Group) object {
+// within is the query for the activities of a group.
+func (w *walk) within(g *search.Group) object {
 	must, not := []object{}, []object{}
 	keys := g.Keys
 	if i := w.a.Interval; !i.IsZero() {
@@ -307,84 +316,64 @@ func (w *walk) member(g *search.Group) object {
 }
 
 // readGroup decodes a bucket with the metrics that the request had.
-func readGroup(a *search.Aggregation, bucket json.RawMessage, metrics which) (search.Group, error) {
-	g := search.Group{}
-	bad := fmt.Errorf("aggregate: %w", errAnswer)
-	var members map[string]json.RawMessage
-	if json.Unmarshal(bucket, &members) != nil || json.Unmarshal(members["doc_count"], &g.Count) != nil {
-		return g, bad
+func readGroup(a *search.Aggregation, t *tape.Tape, bucket uint32, metrics which) (search.Group, error) {
+	g := search.Group{Values: make([]any, len(a.Metrics))}
+	count := member(t, bucket, "doc_count")
+	if count == 0 || !readKeys(a, t, member(t, bucket, "key"), &g) {
+		return g, fmt.Errorf("aggregate: %w", errAnswer)
 	}
-	if err := readKeys(a, members["key"], &g); err != nil {
-		return g, err
-	}
-	g.Values = make([]any, len(a.Metrics))
+	g.Count = integer(t, count)
 	for i, m := range a.Metrics {
-		if !metrics.has(a, i) {
-			continue
-		}
-		var got struct {
-			Value  *float64 `json:"value"`
-			Values []struct {
-				Key   float64  `json:"key"`
-				Value *float64 `json:"value"`
-			} `json:"values"`
-		}
-		if json.Unmarshal(members[metricName(i, m)], &got) != nil {
-			return g, bad
-		}
-		for _, v := range got.Values {
-			if v.Key == m.Percent {
-				got.Value = v.Value
-			}
-		}
-		switch {
-		case got.Value == nil:
-		case m.Field.Type() == activity.Date:
-			g.Values[i] = time.UnixMilli(int64(*got.Value)).UTC()
-		default:
-			g.Values[i] = *got.Value
+		if metrics.has(a, i) {
+			g.Values[i] = readMetric(m, t, member(t, bucket, metricName(i, m)))
 		}
 	}
 	return g, nil
 }
 
-// readKeys decodes the key of a bucket.
-func readKeys(a *search.Aggregation, text json.RawMessage, g *search.Group) error {
-	n := len(sources(a))
-	if n == 0 {
+// readMetric decodes the value of a metric; nil for none.
+func readMetric(m search.Metric, t *tape.Tape, i uint32) any {
+	at := member(t, i, "value")
+	for _, v := range elements(t, member(t, i, "values")) {
+		if p, ok := float(t, member(t, v, "key")); ok && p == m.Percent {
+			at = member(t, v, "value")
+		}
+	}
+	x, ok := float(t, at)
+	switch {
+	case !ok:
 		return nil
+	case m.Field.Type() == activity.Date:
+		return time.UnixMilli(int64(x)).UTC()
 	}
-	bad := fmt.Errorf("aggregate: %w", errAnswer)
-	keys := map[string]any{}
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	if d.Decode(&keys) != nil || len(keys) != n {
-		return bad
-	}
-	g.Keys = make([]any, n)
-	terms := g.Keys
-	if !a.Interval.IsZero() {
-		ms, ok := keys["0"].(json.Number)
-		at, err := ms.Int64()
-		if !ok || err != nil {
-			return bad
+	return x
+}
+
+// readKeys decodes the key of a bucket. It reports whether it could.
+func readKeys(a *search.Aggregation, t *tape.Tape, key uint32, g *search.Group) bool {
+	for i := range keyCount(a) {
+		k := member(t, key, nameOf(i))
+		if k == 0 {
+			return false
 		}
-		g.Keys[0], terms = time.UnixMilli(at).UTC(), g.Keys[1:]
-	}
-	for i, t := range a.By {
-		switch key := keys[nameOf(i+n-len(terms))].(type) {
-		case json.Number:
-			number, err := key.Int64()
+		v := value(t, k)
+		if n, ok := v.(json.Number); ok {
+			whole, err := n.Int64()
 			if err != nil {
-				return bad
+				return false
 			}
-			terms[i] = number
-			if t.Field.Type() == activity.Bool {
-				terms[i] = number != 0
-			}
-		default:
-			terms[i] = key
+			v = whole
 		}
+		term := i
+		if !a.Interval.IsZero() {
+			if term--; term < 0 {
+				v = time.UnixMilli(integer(t, k)).UTC()
+			}
+		}
+		if n, ok := v.(int64); ok && a.By[term].Field.Type() == activity.Bool {
+			v = n != 0
+		}
+		g.Keys = append(g.Keys, v)
 	}
-	return nil
+	return true
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/activity/search"
+	"github.com/truledgr/activity-agent/internal/tape"
 )
 
 // A Reader answers questions from the cluster. What was stored in the last second or so (index.refresh_interval) is in no
@@ -56,40 +57,35 @@ func (r *Reader) Search(ctx context.Context, q search.Query) (search.Page, error
 	if err != nil {
 		return page, question(err)
 	}
-	var got struct {
-		TimedOut bool `json:"timed_out"`
-		Hits     struct {
-			Total struct {
-				Value    int64  `json:"value"`
-				Relation string `json:"relation"`
-			} `json:"total"`
-			Hits []struct {
-				Source json.RawMessage `json:"_source"`
-				Sort   []any           `json:"sort"`
-			} `json:"hits"`
-		} `json:"hits"`
-	}
-	d := json.NewDecoder(bytes.NewReader(answer))
-	d.UseNumber()
-	if d.Decode(&got) != nil || got.TimedOut {
+	var t tape.Tape // reads all of it once, where encoding/json would look at documents again and again
+	if t.Parse(answer) != nil || !finished(&t) {
 		return page, fmt.Errorf("search: %w", errAnswer)
 	}
-	page.Total, page.TotalAtLeast = got.Hits.Total.Value, got.Hits.Total.Relation == "gte"
-	hits := got.Hits.Hits
+	hits := top(&t, "hits")
+	if total := member(&t, hits, "total"); total != 0 {
+		page.Total, page.TotalAtLeast = integer(&t, member(&t, total, "value")), text(&t, member(&t, total, "relation")) == "gte"
+	}
+	found := elements(&t, member(&t, hits, "hits"))
 	order := q.Order()
 	// One document more than the page has says that there is a next one. Where the window ends with the page it is not known.
-	if n := q.PageSize(); len(hits) > n || len(hits) == n && pageSize(&q) == n {
-		hits = hits[:n]
-		values, err := cursorValues(order, hits[n-1].Sort)
+	if n := q.PageSize(); len(found) > n || len(found) == n && pageSize(&q) == n {
+		found = found[:n]
+		values, err := cursorValues(order, sortOf(&t, found[n-1]))
 		if err != nil {
 			return page, err
 		}
 		page.Next = search.EncodeCursor(order, values)
 	}
-	for _, h := range hits {
-		item, err := search.Select(h.Source, q.Fields)
-		if err != nil {
-			return page, fmt.Errorf("search: a stored document: %w", err)
+	for _, h := range found {
+		source := member(&t, h, "_source")
+		if source == 0 {
+			return page, fmt.Errorf("search: %w", errAnswer)
+		}
+		item := json.RawMessage(t.Raw(&t.Nodes[source]))
+		if len(q.Fields) > 0 {
+			if item, err = search.Select(item, q.Fields); err != nil {
+				return page, fmt.Errorf("search: a stored document: %w", err)
+			}
 		}
 		page.Items = append(page.Items, item)
 	}
