@@ -225,7 +225,7 @@ func (t *Tailer) partOf(f *file, s *stream, size int64) (bool, error) {
 	}
 	for _, m := range s.Marks {
 		if m.Len > 0 && m.Offset <= size {
-			if m.Offset < beginBytes && !handMade(f.path) {
+			if m.Offset < ledger.Banner && !handMade(f.path) {
 				return false, nil
 			}
 			return tailMatches(f.fd, m.Offset, m.Len, m.Sum, make([]byte, m.Len))
