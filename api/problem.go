@@ -37,7 +37,7 @@ func problemOf(err error) problem {
 		p.Status, p.Detail, p.Errors = http.StatusUnprocessableEntity, "the question has mistakes", mistakes
 	}
 	for known, status := range map[error]int{
-		errForbidden: http.StatusForbidden, errNoRoute: http.StatusNotFound, errMethod: http.StatusMethodNotAllowed,
+		errForbidden: http.StatusForbidden, errNoUser: http.StatusForbidden, errNoRoute: http.StatusNotFound, errMethod: http.StatusMethodNotAllowed,
 		errTooMany: http.StatusTooManyRequests, search.ErrNotFound: http.StatusNotFound,
 	} {
 		if errors.Is(err, known) {

@@ -148,6 +148,9 @@ func (s *Server) answer(h http.Header, r *http.Request, now time.Time) (v view, 
 }
 
 func encode(answer any) ([]byte, error) {
+	if p, ok := answer.(page); ok {
+		return p.encode(), nil
+	}
 	var body bytes.Buffer
 	enc := json.NewEncoder(&body)
 	enc.SetEscapeHTML(false) // documents stay as they are stored

@@ -29,6 +29,15 @@ func (v *view) Search(ctx context.Context, q search.Query) (search.Page, error) 
 	return v.store.Search(ctx, q)
 }
 
+// Aggregate computes numbers of what the caller may see of what q selects.
+func (v *view) Aggregate(ctx context.Context, q search.Query, as ...search.Aggregation) ([]search.Table, error) {
+	q, err := v.scope(q)
+	if err != nil {
+		return nil, err
+	}
+	return v.store.Aggregate(ctx, q, as...)
+}
+
 // Get returns a document, or search.ErrNotFound where there is none or the caller may not see it.
 func (v *view) Get(ctx context.Context, id ulid.ULID) (json.RawMessage, error) {
 	doc, err := v.store.Get(ctx, id)

@@ -32,6 +32,10 @@ type Store interface {
 	Search(ctx context.Context, q Query) (Page, error)
 	// Count returns how many activities match q, exactly; Limit, Offset, Cursor, Fields and Sort play no part.
 	Count(ctx context.Context, q Query) (int64, error)
+	// Aggregate computes numbers of the activities that q selects, a table for each aggregation; Limit, Offset, Cursor,
+	// Fields and Sort of q play no part. Counts, sums, averages, least and largest values are exact, as are the groups and
+	// their order; what Metric says is approximate is so.
+	Aggregate(ctx context.Context, q Query, as ...Aggregation) ([]Table, error)
 	// Get returns a document, or ErrNotFound.
 	Get(ctx context.Context, id ulid.ULID) (json.RawMessage, error)
 }
@@ -41,9 +45,11 @@ type Store interface {
 type Query struct {
 	Kinds []activity.Kind // any of these; empty for all
 	Where []Condition     // all of these
-	From  time.Time       // @timestamp at or after; zero for no bound
-	To    time.Time       // @timestamp before; zero for no bound
-	Text  string          // full text, as ParseText reads it; "" for none
+	// Either is groups of conditions, of which one must hold as a whole; empty for no such demand.
+	Either [][]Condition
+	From   time.Time // @timestamp at or after; zero for no bound
+	To     time.Time // @timestamp before; zero for no bound
+	Text   string    // full text, as ParseText reads it; "" for none
 
 	Sort      []SortKey // empty for newest first; Order completes it
 	Limit     int       // of the page; 0 for DefaultLimit
