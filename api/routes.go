@@ -18,7 +18,22 @@ import (
 type route struct {
 	path   string // a pattern of net/http without the slash at its end
 	roles  []access.Role
-	handle func(v *view, r *http.Request, now time.Time) (any, error)
+	handle func(v *view, r *http.Request, now time.Time) (any, error) // answers with one JSON value
+	stream *streaming                                                 // answers piece by piece, instead of handle
+	doc    doc
+}
+
+// A doc is what a route adds to the parameters and the JSON that all have, for who describes the API.
+type doc struct {
+	summary string
+	params  []param  // beside those of a list
+	media   []string // of the answer; none for application/json
+}
+
+// A param is a parameter of the query.
+type param struct {
+	name, text string
+	values     []string // the only ones, where the set is closed
 }
 
 var (
@@ -29,15 +44,16 @@ var (
 // routes are all there are.
 func routes() []route {
 	return []route{
-		{"/activities", everyone, list(activity.NoKind)},
-		{"/activities/{id}", everyone, one},
-		{"/activities/api-transactions", everyone, list(activity.APITransaction)},
-		{"/activities/data-access", everyone, list(activity.DataAccess)},
-		{"/activities/data-changes", everyone, list(activity.DataChange)},
-		{"/activities/auth-events", everyone, list(activity.AuthEvent)},
-		{"/activities/external-api", everyone, list(activity.ExternalAPI)},
-		{"/activities/system-events", sighted, list(activity.SystemEvent)},
-		{"/activities/admin/users/{user_id}/activities", sighted, ofUser},
+		{path: "/activities", roles: everyone, handle: list(activity.NoKind)},
+		{path: "/activities/{id}", roles: everyone, handle: one},
+		{path: "/activities/api-transactions", roles: everyone, handle: list(activity.APITransaction)},
+		{path: "/activities/data-access", roles: everyone, handle: list(activity.DataAccess)},
+		{path: "/activities/data-changes", roles: everyone, handle: list(activity.DataChange)},
+		{path: "/activities/auth-events", roles: everyone, handle: list(activity.AuthEvent)},
+		{path: "/activities/external-api", roles: everyone, handle: list(activity.ExternalAPI)},
+		{path: "/activities/system-events", roles: sighted, handle: list(activity.SystemEvent)},
+		{path: "/activities/admin/users/{user_id}/activities", roles: sighted, handle: ofUser},
+		{path: "/activities/export", roles: everyone, stream: exporting(), doc: exportDoc},
 	}
 }
 
@@ -90,14 +106,22 @@ func one(v *view, r *http.Request, _ time.Time) (any, error) {
 
 // question reads the parameters.
 func question(r *http.Request, kinds []activity.Kind, now time.Time) (search.Query, error) {
-	params, err := url.ParseQuery(r.URL.RawQuery)
+	params, err := parameters(r)
 	if err != nil {
-		return search.Query{}, &search.ParamError{Param: "?", Problem: "the parameters are not percent-encoded as in RFC 3986"}
+		return search.Query{}, err
 	}
 	if _, ok := params["kind"]; ok && kinds != nil {
 		return search.Query{}, &search.ParamError{Param: "kind", Problem: "this route is of one kind: ask /activities/ for others"}
 	}
 	return search.Parse(params, kinds, now)
+}
+
+func parameters(r *http.Request) (url.Values, error) {
+	params, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, &search.ParamError{Param: "?", Problem: "the parameters are not percent-encoded as in RFC 3986"}
+	}
+	return params, nil
 }
 
 func answer(v *view, r *http.Request, q search.Query) (any, error) {

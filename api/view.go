@@ -20,6 +20,11 @@ type view struct {
 	user string
 }
 
+// name tells callers apart.
+func (v *view) name() string { return v.caller.By + "\x00" + v.caller.Tenant + "\x00" + v.caller.User }
+
+var _ search.Store = (*view)(nil)
+
 // Search answers what the caller may see of the answer to q.
 func (v *view) Search(ctx context.Context, q search.Query) (search.Page, error) {
 	q, err := v.scope(q)
@@ -27,6 +32,15 @@ func (v *view) Search(ctx context.Context, q search.Query) (search.Page, error) 
 		return search.Page{}, err
 	}
 	return v.store.Search(ctx, q)
+}
+
+// Count counts what the caller may see of the answer to q.
+func (v *view) Count(ctx context.Context, q search.Query) (int64, error) {
+	q, err := v.scope(q)
+	if err != nil {
+		return 0, err
+	}
+	return v.store.Count(ctx, q)
 }
 
 // Get returns a document, or search.ErrNotFound where there is none or the caller may not see it.

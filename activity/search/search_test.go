@@ -272,7 +272,7 @@ func (p *pages) Search(_ context.Context, q Query) (Page, error) {
 
 func TestEachWalksAllPages(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct{ n, max, want, calls int }{{0, 0, 0, 1}, {2500, 0, 2500, 3}, {2500, 10, 10, 1}, {2500, 2000, 2000, 2}, {5, 10, 5, 1}} {
+	for _, tt := range []struct{ n, max, want, calls int }{{0, 0, 0, 1}, {2500, 0, 2500, 4}, {2500, 10, 10, 1}, {2500, 2000, 2000, 3}, {5, 10, 5, 1}} {
 		s, got := &pages{n: tt.n}, 0
 		if err := Each(context.Background(), s, Query{}, tt.max, func(json.RawMessage) error { got++; return nil }); err != nil {
 			t.Fatal(err)
