@@ -38,7 +38,7 @@ func problemOf(err error) problem {
 		p.Status, p.Detail, p.Errors = http.StatusUnprocessableEntity, "the question has mistakes", mistakes
 	}
 	for known, status := range map[error]int{
-		errForbidden: http.StatusForbidden, errNoRoute: http.StatusNotFound, errMethod: http.StatusMethodNotAllowed,
+		errForbidden: http.StatusForbidden, errOrigin: http.StatusForbidden, errNoRoute: http.StatusNotFound, errMethod: http.StatusMethodNotAllowed,
 		errTooMany: http.StatusTooManyRequests, errTooManyStreams: http.StatusTooManyRequests, search.ErrNotFound: http.StatusNotFound,
 	} {
 		if errors.Is(err, known) {

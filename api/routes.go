@@ -54,6 +54,7 @@ func routes() []route {
 		{path: "/activities/system-events", roles: sighted, handle: list(activity.SystemEvent)},
 		{path: "/activities/admin/users/{user_id}/activities", roles: sighted, handle: ofUser},
 		{path: "/activities/export", roles: everyone, stream: exporting(), doc: exportDoc},
+		{path: "/activities/live", roles: everyone, stream: following(), doc: liveDoc},
 	}
 }
 

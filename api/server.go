@@ -18,6 +18,7 @@ import (
 
 	"github.com/truledgr/activity-agent/activity/search"
 	"github.com/truledgr/activity-agent/api/access"
+	"github.com/truledgr/activity-agent/api/live"
 )
 
 // Options are what a server is made of.
@@ -40,6 +41,7 @@ type Server struct {
 	mux   *http.ServeMux
 
 	streams streams
+	hub     *live.Hub // nil where the store is no search.Follower
 }
 
 // New makes a server. Its error says what is wrong with the configuration.
@@ -51,6 +53,9 @@ func New(o Options) (*Server, error) {
 		o.Now = time.Now
 	}
 	s := &Server{o: o, gate: access.NewGate(o.Config.Auth), limit: newLimiter(o.Config.RateLimit), mux: http.NewServeMux()}
+	if f, ok := o.Store.(search.Follower); ok {
+		s.hub = live.New(f, o.Logger)
+	}
 	for _, rt := range routes() {
 		s.mux.HandleFunc("GET "+rt.path, found(rt))
 		s.mux.HandleFunc("GET "+rt.path+"/{$}", found(rt))
@@ -146,11 +151,21 @@ func (d denial) Unwrap() error { return d.err }
 
 // admit finds out who asks and what, and whether they may.
 func (s *Server) admit(h http.Header, r *http.Request, now time.Time) (v view, m *match, err error) {
+	if token, ok := protocolToken(r); ok && isUpgrade(r) && r.Header.Get("Authorization") == "" {
+		r = r.Clone(r.Context())
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
 	caller, err := s.gate.Identify(r, now)
 	if err != nil {
 		return v, nil, denial{err}
 	}
-	v = view{store: s.o.Store, caller: caller, user: caller.User}
+	v = view{store: s.o.Store, hub: s.hub, caller: caller, user: caller.User}
+	v.still = func() error {
+		if again, err := s.gate.Identify(r, s.o.Now()); err != nil || again != caller {
+			return denial{errors.Join(err, errNoLonger)}
+		}
+		return nil
+	}
 	if s.o.Pseudonym != nil && caller.User != "" {
 		v.user = s.o.Pseudonym(caller.User)
 	}

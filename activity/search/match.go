@@ -62,9 +62,21 @@ func (d *Document) text(j uint32) string {
 	return string(text)
 }
 
+// equals reports whether the string at j is s.
+func (d *Document) equals(j uint32, s string) bool {
+	n := &d.tape.Nodes[j]
+	if n.Type != tape.String {
+		return false
+	}
+	if n.Flags&tape.Escaped == 0 {
+		return string(d.tape.Raw(n)) == s
+	}
+	return d.text(j) == s
+}
+
 // Matches reports whether the document answers the question.
 func (m *Matcher) Matches(d *Document) bool {
-	if len(m.kinds) > 0 && !slices.Contains(m.kinds, d.text(d.node(activity.KindField))) {
+	if kind := d.node(activity.KindField); len(m.kinds) > 0 && !slices.ContainsFunc(m.kinds, func(k string) bool { return d.equals(kind, k) }) {
 		return false
 	}
 	if m.from != 0 || m.to != 0 {
@@ -158,7 +170,7 @@ func (d *Document) is(f activity.FieldID, v any) bool {
 	case activity.Keywords:
 		return n.Type == tape.Array && slices.Contains(d.values(j), v.(string))
 	}
-	return n.Type == tape.String && d.text(j) == v
+	return d.equals(j, v.(string))
 }
 
 // free asks for a member of a free object, in both ways that a dotted path may be meant.

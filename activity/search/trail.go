@@ -242,6 +242,29 @@ func (t *Trail) Next(ctx context.Context) (arrivals []Arrival, more bool, err er
 // Mark is the place up to which Next has returned everything.
 func (t *Trail) Mark() string { return t.mark.String() }
 
+// MarkWith is the place that covers what Next has returned, and what the mark of another trail covers.
+func (t *Trail) MarkWith(other string) string {
+	m, err := ParseMark(other, t.now())
+	if err != nil {
+		return t.Mark()
+	}
+	for name, p := range t.mark.Parts {
+		q, ok := m.Parts[name]
+		if !ok {
+			m.Parts[name] = p
+			continue
+		}
+		if q.High < p.High {
+			p, q = q, p
+		}
+		holes := slices.DeleteFunc(slices.Clone(q.Holes), func(h Hole) bool {
+			return p.High >= h.Seq && !slices.ContainsFunc(p.Holes, func(o Hole) bool { return o.Seq == h.Seq })
+		})
+		m.Parts[name] = &Part{High: q.High, Term: max(p.Term, q.Term), Holes: holes, touched: q.touched}
+	}
+	return m.String()
+}
+
 // Covers reports whether Next has returned a, or it lies before the trail.
 func (t *Trail) Covers(a *Arrival) bool { return t.mark.Covers(a) || t.recent.has(a.ID) }
 
