@@ -113,6 +113,7 @@ var labels = map[activity.FieldID]string{
 	activity.TwoFactorMethod:     "Second factor",
 	activity.TwoFactorSuccess:    "Second factor accepted",
 	activity.ECSEventOutcome:     "Outcome",
+	activity.ECSEventType:        "Event type (ECS)",
 	activity.TableName:           "Table",
 }
 

@@ -64,6 +64,7 @@ type lensParams struct {
 	// of terms
 	Size           int         `json:"size,omitempty"`
 	OrderBy        *lensOrder  `json:"orderBy,omitempty"`
+	OrderAgg       *lensColumn `json:"orderAgg,omitempty"` // where it is by none of the columns
 	OrderDirection string      `json:"orderDirection,omitempty"`
 	OtherBucket    *bool       `json:"otherBucket,omitempty"`
 	MissingBucket  *bool       `json:"missingBucket,omitempty"`
@@ -74,8 +75,8 @@ type lensParams struct {
 }
 
 type lensOrder struct {
-	Type     string `json:"type"`
-	ColumnID string `json:"columnId"`
+	Type     string `json:"type"` // column or custom
+	ColumnID string `json:"columnId,omitempty"`
 }
 
 type lensFormat struct {
@@ -172,12 +173,13 @@ func (s panel) columns() (columns map[string]lensColumn, buckets, metrics []stri
 	for i, b := range s.by {
 		id := "bucket" + strconv.Itoa(i)
 		buckets = append(buckets, id)
-		columns[id] = b.column(metrics[0])
+		columns[id] = b.column(s.show[0], metrics[0])
 	}
 	return columns, buckets, metrics
 }
 
-func (b bucket) column(orderBy string) lensColumn {
+// column divides by the values with most of the first metric, or by those with most activities where that does not add up.
+func (b bucket) column(first metric, id string) lensColumn {
 	c := lensColumn{Label: label(b.field), CustomLabel: true, DataType: dataType(b.field), SourceField: b.field.Name(), IsBucketed: true}
 	if b.most == 0 {
 		c.OperationType, c.Scale = "date_histogram", "interval"
@@ -186,8 +188,12 @@ func (b bucket) column(orderBy string) lensColumn {
 	}
 	c.OperationType, c.Scale = "terms", "ordinal"
 	c.Params = &lensParams{
-		Size: b.most, OrderBy: &lensOrder{"column", orderBy}, OrderDirection: "desc",
+		Size: b.most, OrderBy: &lensOrder{"column", id}, OrderDirection: "desc",
 		OtherBucket: yes(b.rest), MissingBucket: yes(false), ParentFormat: &lensFormat{"terms"},
+	}
+	if first.operation != "count" && first.operation != "sum" {
+		most := count("Activities").column()
+		c.Params.OrderBy, c.Params.OrderAgg = &lensOrder{Type: "custom"}, &most
 	}
 	return c
 }
