@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"github.com/truledgr/activity-agent/activity/search"
@@ -28,8 +29,19 @@ type Options struct {
 	// Pseudonym is what documents have for a user's name, where identities are hashed; nil where they are kept. It is
 	// called by many goroutines.
 	Pseudonym func(user string) string
+	// Took takes how long each request took, by route and status: see NewTook. Nil for nothing.
+	Took *prometheus.HistogramVec
 	// Now is the clock; nil for time.Now.
 	Now func() time.Time
+}
+
+// NewTook makes the metric of Options.Took. A request whose route is not known, and one of nobody known, has the route "".
+func NewTook() *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "activity_agent_api_request_seconds",
+		Help:    "How long requests of the read API took, by route and status.",
+		Buckets: []float64{.005, .02, .1, .5, 2, 10, 30},
+	}, []string{"route", "status"})
 }
 
 // A Server answers requests.
@@ -103,8 +115,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if status == http.StatusUnprocessableEntity {
 		err = nil // it has the names of parameters, which can be anything
 	}
+	took := s.o.Now().Sub(began)
+	if s.o.Took != nil {
+		s.o.Took.WithLabelValues(pattern, strconv.Itoa(status)).Observe(took.Seconds())
+	}
 	s.o.Logger.Info("request", zap.String("request_id", id), zap.String("by", v.caller.By), zap.String("user_id", v.user), zap.String("role", string(v.caller.Role)),
-		zap.String("route", pattern), zap.Int("status", status), zap.Duration("took", s.o.Now().Sub(began)), zap.Error(err))
+		zap.String("route", pattern), zap.Int("status", status), zap.Duration("took", took), zap.Error(err))
 }
 
 // A denial is a request of nobody known.
