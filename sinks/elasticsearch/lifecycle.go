@@ -28,6 +28,9 @@ type life struct {
 // where the cluster does not know that, which is no earlier. So the length of the period is added: the last record of it
 // is kept as long as was asked for.
 func (c Config) lives(days func(activity.Kind) int) (out []life) {
+	if days == nil {
+		days = func(activity.Kind) int { return 0 }
+	}
 	warm, _ := activity.ParseAge(c.WarmAfter) // validated
 	prefix, periods := c.Target()
 	for _, k := range activity.Kinds() {
