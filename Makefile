@@ -82,7 +82,7 @@ cross: ## static binaries for Linux and macOS, amd64 and arm64, in dist/
 
 .PHONY: update
 update: ## rewrite the files that tests compare with their source
-	go test ./activity ./config ./client -update
+	go test ./activity ./config ./client ./deploy/kibana -update
 
 .PHONY: ci
 ci: ## the gate, as CI runs it
