@@ -93,6 +93,10 @@ cross: ## static binaries for Linux and macOS, amd64 and arm64, in dist/
 		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build -trimpath -ldflags '$(LDFLAGS)' -o $$out ./cmd/activity-agent; \
 	done
 
+.PHONY: reproducible
+reproducible: ## builds the commit twice, from nothing, and compares the binaries; minutes
+	deploy/reproduce amd64 arm64
+
 .PHONY: update
 update: ## rewrite the files that tests compare with their source
 	go test ./activity ./config ./client ./deploy/kibana -update
