@@ -38,6 +38,11 @@ type Options struct {
 	ConfigHash string
 	// ExitWhenIdle ends Run once every input is at its end, and all of it acked, for that long; 0 never does.
 	ExitWhenIdle time.Duration
+	// Retention is how long activities are kept: no record's own time is accepted that is older, and what is in a Sink that
+	// is a sinks.Expirer for longer is deleted; not so with ExitWhenIdle.
+	Retention Retention
+	// LookForExpired is how often that is looked for; default an hour.
+	LookForExpired time.Duration
 	// StuckAfter is how long a step may take until Stuck says so; default 5 minutes. It must be longer than any attempt of
 	// the sink.
 	StuckAfter time.Duration
@@ -54,6 +59,7 @@ type Agent struct {
 	out    *outlet
 	clock  *clock
 	books  *books
+	keeper *keeper // nil where nothing is deleted for its age
 
 	watchdog *watchdog
 	store    *condition // the sink
@@ -92,6 +98,7 @@ func New(o Options) (*Agent, error) {
 		state:  &condition{what: "state directory", log: o.Logger},
 		source: &condition{what: "the replay, which the start waits for,", log: o.Logger},
 	}
+	a.keeper = a.newKeeper()
 	a.reloads.hash, a.reloads.at = o.ConfigHash, time.Now()
 	a.watchdog = newWatchdog(o.StuckAfter, func() bool {
 		_, idle := a.idleSince()
@@ -181,6 +188,10 @@ func (a *Agent) run(hard context.Context) error {
 	g.Go(func() error { return a.dispatch(gctx, ready, free) })
 	g.Go(func() error {
 		a.watchEnd(reading, hard)
+		return nil
+	})
+	g.Go(func() error {
+		a.keeper.run(reading)
 		return nil
 	})
 	return g.Wait()
@@ -324,6 +335,7 @@ func (a *Agent) Trouble() []string {
 		out = append(out, text)
 	}
 	out = append(out, a.in.trouble()...)
+	out = append(out, a.keeper.trouble()...)
 	for _, f := range a.tailer.Stats() {
 		if f.Err != "" {
 			out = append(out, fmt.Sprintf("cannot read %s: %s", f.Path, f.Err))

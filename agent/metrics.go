@@ -54,6 +54,9 @@ var (
 	descVolSize  = desc("log_volume_bytes", "Size of a file system that log files are on.", "directory")
 	descVolFree  = desc("log_volume_free_bytes", "Bytes of it that are free.", "directory")
 	descPolling  = desc("polling", "1 if the system does not tell of changes in some directory of log files, as when inotify's limits are reached; files are polled in any case.")
+	descExpired  = desc("expired_records_total", "Records deleted from the store for their age, by kind, as far as the store counts them.", "kind")
+	descDeleted  = desc("expired_deletions_total", "Deletions for age that are over: an index, or all expired rows of a kind.")
+	descKept     = desc("retention_last_success_timestamp_seconds", "When nothing that had expired was left in the store, last.")
 	descFiles    = desc("files", "Files that are known.")
 )
 
@@ -128,6 +131,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descTrouble, int64(len(c.agent.Trouble())))
 	c.agent.reloads.collect(gauge, count)
 	ch <- prometheus.MustNewConstMetric(descOldest, prometheus.GaugeValue, c.agent.books.oldest().Seconds())
+	c.agent.keeper.collect(gauge, count)
 	c.journal(gauge, count)
 	c.files(ch, gauge)
 }
@@ -181,6 +185,21 @@ func (c *collector) files(ch chan<- prometheus.Metric, gauge func(d *prometheus.
 
 func unread(f *tail.FileStat) int64  { return max(f.Size-f.Read, 0) }
 func unacked(f *tail.FileStat) int64 { return max(f.Read-f.Acked, 0) }
+
+func (k *keeper) collect(gauge, count func(d *prometheus.Desc, v int64, labels ...string)) {
+	if k == nil {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for kind, n := range k.records {
+		count(descExpired, n, kind)
+	}
+	count(descDeleted, k.parts)
+	if !k.ok.IsZero() {
+		gauge(descKept, k.ok.Unix())
+	}
+}
 
 func (r *reloads) collect(gauge, count func(d *prometheus.Desc, v int64, labels ...string)) {
 	r.mu.Lock()

@@ -73,6 +73,26 @@ func (o *outlet) write(ctx context.Context, p *parcel) error {
 	return o.sink.Write(ctx, &p.batch, p.results)
 }
 
+// expired looks for what has expired in a sink that can delete; see sinks.Expirer.
+func (o *outlet) expired(ctx context.Context, limits []sinks.Limit) (sinks.Expired, bool, error) {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	if e, ok := o.sink.(sinks.Expirer); ok {
+		return e.Expired(ctx, limits)
+	}
+	return sinks.Expired{}, false, nil
+}
+
+// delete makes one step at deleting x.
+func (o *outlet) delete(ctx context.Context, x sinks.Expired) (sinks.Progress, error) {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	if e, ok := o.sink.(sinks.Expirer); ok {
+		return e.Delete(ctx, x)
+	}
+	return sinks.Gone, nil
+}
+
 func (o *outlet) close() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()

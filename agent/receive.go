@@ -72,7 +72,7 @@ func (a *Agent) openReceiver() (err error) {
 	}); err != nil {
 		return err
 	}
-	if c.Listen == "" && len(a.o.Streams) == 0 {
+	if c.Listen == "" && len(a.o.Streams) == 0 && a.keeper == nil {
 		return nil
 	}
 	if r.intake, err = ingest.NewIntake(ingest.IntakeOptions{

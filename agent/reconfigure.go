@@ -59,7 +59,7 @@ func (a *Agent) Reconfigure(s Settings) error {
 
 func (a *Agent) newPipeline(c pipeline.Config, o pipeline.Origin) (*pipeline.Pipeline, error) {
 	return pipeline.New(pipeline.Options{
-		Config: c, AgentID: a.ledger.AgentID(), Chain: a.ledger.Chain(), Origin: o, Version: a.o.Version,
+		Config: c, AgentID: a.ledger.AgentID(), Chain: a.ledger.Chain(), Origin: o, Version: a.o.Version, Keep: a.o.Retention.Ages(),
 	})
 }
 

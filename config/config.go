@@ -35,15 +35,16 @@ import (
 
 // Config is a whole configuration file. Printing it in any way masks its secrets; its sections do not mask theirs.
 type Config struct {
-	Agent    agent.Config    `yaml:"agent"`
-	Files    []tail.Config   `yaml:"files"`
-	Ingest   ingest.Config   `yaml:"ingest"`
-	Pipeline pipeline.Config `yaml:"pipeline"`
-	Store    Store           `yaml:"store"`
-	API      api.Config      `yaml:"api"`
-	Admin    agent.Admin     `yaml:"admin"`
-	Log      Log             `yaml:"log"`
-	Tests    []Test          `yaml:"tests"`
+	Agent     agent.Config    `yaml:"agent"`
+	Files     []tail.Config   `yaml:"files"`
+	Ingest    ingest.Config   `yaml:"ingest"`
+	Pipeline  pipeline.Config `yaml:"pipeline"`
+	Store     Store           `yaml:"store"`
+	Retention agent.Retention `yaml:"retention"`
+	API       api.Config      `yaml:"api"`
+	Admin     agent.Admin     `yaml:"admin"`
+	Log       Log             `yaml:"log"`
+	Tests     []Test          `yaml:"tests"`
 
 	// masked holds the paths of values that came out of a ${file:…}: they are printed like secrets.
 	masked map[string]bool
@@ -82,12 +83,13 @@ type Log struct {
 // default.
 func Default() *Config {
 	return &Config{
-		Agent:    agent.DefaultConfig(),
-		Ingest:   ingest.DefaultConfig(),
-		Pipeline: pipeline.DefaultConfig(),
-		API:      api.DefaultConfig(),
-		Admin:    agent.DefaultAdmin(),
-		Log:      Log{Level: "info", Format: "auto"},
+		Agent:     agent.DefaultConfig(),
+		Ingest:    ingest.DefaultConfig(),
+		Pipeline:  pipeline.DefaultConfig(),
+		Retention: agent.DefaultRetention(),
+		API:       api.DefaultConfig(),
+		Admin:     agent.DefaultAdmin(),
+		Log:       Log{Level: "info", Format: "auto"},
 	}
 }
 

@@ -22,7 +22,6 @@ import (
 	"github.com/truledgr/activity-agent/pipeline"
 	"github.com/truledgr/activity-agent/pipeline/redact"
 	userrule "github.com/truledgr/activity-agent/pipeline/rule"
-	"github.com/truledgr/activity-agent/sinks/file"
 	"github.com/truledgr/activity-agent/sinks/sqlite"
 )
 
@@ -73,7 +72,7 @@ func TestEveryKeyIsDecodedAndExpanded(t *testing.T) {
 			Listen: "unix:/run/swordfish.sock", SocketMode: "0660", Token: "pa$$-swordfish", TokenFile: "testdata/secret.txt",
 			MaxBody: 2 << 20, MaxConnections: 7, DiskBudget: 65 << 20,
 		},
-		Store: Store{File: &file.Config{Path: "-"}},
+		Store: Store{SQLite: &sqlite.Config{Path: "-"}},
 		API: api.Config{Listen: "[::1]:9001", RateLimit: 60, Auth: access.Config{
 			JWT: access.JWT{
 				Secret: "pa$$-swordfish-that-has-32-bytes-or-more", JWKSURL: "http://127.0.0.1:1/jwks", Issuer: "i", Audience: "a", Leeway: time.Minute,
@@ -81,8 +80,9 @@ func TestEveryKeyIsDecodedAndExpanded(t *testing.T) {
 			},
 			APIKeys: "./keys.yaml", Anonymous: "auditor",
 		}},
-		Admin: agent.Admin{Listen: "[::1]:9000"},
-		Log:   Log{Level: "info", Format: "auto"},
+		Retention: agent.Retention{Default: "13m", AuthEvent: "2y", SystemEvent: "forever"},
+		Admin:     agent.Admin{Listen: "[::1]:9000"},
+		Log:       Log{Level: "info", Format: "auto"},
 		Tests: []Test{
 			{Name: "one", Line: `{"msg":"x"}`, Expect: map[string]string{"kind": "system_event", "user_id": ""}}, {Line: "x", Dropped: "noisy"},
 		},

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"path"
@@ -92,6 +93,18 @@ var rules = map[string]rule{
 	"pipeline.classify[]":                         {whole: oneRule},
 	"pipeline":                                    {whole: allRules},
 	"tests[].line":                                {need: `write a line of the log, such as '{"msg":"hi"}'`},
+	"":                                            {whole: together},
+	"retention.default":                           {restart: true, need: "write an age such as 400d, or forever", text: age},
+	"retention.activity":                          {restart: true, text: kindAge},
+	"retention.api_transaction":                   {restart: true, text: kindAge},
+	"retention.data_access":                       {restart: true, text: kindAge},
+	"retention.data_change":                       {restart: true, text: kindAge},
+	"retention.auth_event":                        {restart: true, text: kindAge},
+	"retention.external_api":                      {restart: true, text: kindAge},
+	"retention.system_event":                      {restart: true, text: kindAge},
+	"store.elasticsearch.flavor":                  {enum: []string{"elasticsearch", "opensearch"}},
+	"store.elasticsearch.expiry":                  {enum: []string{"cluster", "agent"}},
+	"store.elasticsearch.warm_after":              {text: kindAge},
 	"store":                                       {need: needStore, one: true},
 	"store.sqlite.path":                           {restart: true, need: "name the database file, such as ./activity-data/activities.db"},
 	"store.elasticsearch":                         {either: []string{"addresses", "cloud_id"}, advice: needCluster},
@@ -297,6 +310,31 @@ func kindPeriod(s string) (problem, advice string) {
 		return "", ""
 	}
 	return "expected one of day, week, month", `leave it out, or write "", for the period of all kinds`
+}
+
+// age checks how long activities are kept.
+func age(s string) (problem, advice string) {
+	if _, err := activity.ParseAge(s); err != nil {
+		return "expected an age of activities", "write whole days, weeks, months or years: 400d, 8w, 13m, 2y; at most 100y, or forever"
+	}
+	return "", ""
+}
+
+// kindAge is age for one kind; "" is that of all.
+func kindAge(s string) (problem, advice string) {
+	if s == "" {
+		return "", ""
+	}
+	return age(s)
+}
+
+// together checks what sections say together.
+func together(whole any) []error {
+	c := whole.(Config)
+	if c.Store.File != nil && c.Retention.Limited() {
+		return []error{errors.New("retention: nothing is ever deleted from store.file; remove retention, and rotate the file yourself")}
+	}
+	return nil
 }
 
 // glob checks a pattern of file names.

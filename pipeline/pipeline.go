@@ -33,6 +33,9 @@ type Options struct {
 	Chain   activity.ChainID
 	Origin  Origin
 	Version string // of the program, for the fingerprint
+	// Keep is how long activities are kept, by activity.Kind; what is missing or 0 is for ever. A record's own time that is
+	// older is not accepted.
+	Keep []time.Duration
 
 	// Explain, if set, is told of every redaction of the record that is encoded under the number i of its batch.
 	Explain func(i int, r Redaction)
@@ -68,6 +71,7 @@ type Pipeline struct {
 	explain     func(int, Redaction)
 	fingerprint [16]byte
 	constant    constants
+	keep        []time.Duration
 
 	stamps stampCache
 	pathOf *Stream // whose path is in path, escaped
@@ -126,12 +130,13 @@ func New(o Options) (*Pipeline, error) {
 		agent:   activity.NewAgentKey(o.AgentID),
 		chain:   o.Chain,
 		explain: o.Explain,
+		keep:    o.Keep,
 
 		conventions: wantedConventions(),
 		rules:       rules,
 	}
 	o.Config.Redact.HashKey = "" // a hash of it would allow guesses
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%#v", o.Version, o.Config))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%#v\x00%v", o.Version, o.Config, o.Keep))
 	copy(p.fingerprint[:], sum[:])
 	p.constant = newConstants(o.Origin, o.Chain)
 	p.rec.rules = policy.For(activity.Plain)
@@ -295,14 +300,14 @@ func (p *Pipeline) ruleFor(kind activity.Kind, stream *Stream) *rule.Rule {
 func (p *Pipeline) stamp(rec *Record, trustIDs bool) {
 	rec.Time = p.now
 	t, ok := p.ownTime()
-	if ok && !p.accepts(t) {
+	if ok && !p.accepts(rec.Kind, t) {
 		p.rec.flags.badTime, ok = true, false
 	}
 	if !ok && trustIDs {
 		var id ulid.ULID
 		if id, ok = p.givenID(); ok {
 			t = int64(id.Time()) * int64(time.Millisecond)
-			ok = id.Time() < math.MaxInt64/uint64(time.Millisecond) && p.accepts(t)
+			ok = id.Time() < math.MaxInt64/uint64(time.Millisecond) && p.accepts(rec.Kind, t)
 		}
 	}
 	if ok {
@@ -310,9 +315,13 @@ func (p *Pipeline) stamp(rec *Record, trustIDs bool) {
 	}
 }
 
-// accepts reports whether a record of the batch may have happened at t.
-func (p *Pipeline) accepts(t int64) bool {
-	return t >= p.now-int64(acceptPast) && t <= p.now+int64(acceptFuture)
+// accepts reports whether a record of the batch may have happened at t: what is not kept for so long would be deleted next.
+func (p *Pipeline) accepts(k activity.Kind, t int64) bool {
+	past := acceptPast
+	if int(k) < len(p.keep) && p.keep[k] > 0 {
+		past = min(past, p.keep[k])
+	}
+	return t >= p.now-int64(past) && t <= p.now+int64(acceptFuture)
 }
 
 // identify gives the record its id.

@@ -4,8 +4,10 @@ package sinks
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
+	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/pipeline"
 )
 
@@ -63,6 +65,48 @@ type Targeted interface {
 	// WriteTo is Write to another target than the configured one.
 	WriteTo(ctx context.Context, b *pipeline.Batch, results []Result, prefix string, periods []string) error
 }
+
+// An Expirer is a Sink that can delete what has been kept long enough. Its methods may be called while Write runs.
+type Expirer interface {
+	Sink
+	// Expired looks for what is older than the limits of its kind, and returns a part of it that can be deleted by itself;
+	// false where there is nothing, or where that is not the agent's business. It changes nothing.
+	Expired(ctx context.Context, limits []Limit) (Expired, bool, error)
+	// Delete makes one step at deleting x, short enough for Write to wait for it, and reports how far it is. It may be
+	// repeated, by other processes too, until it is.
+	Delete(ctx context.Context, x Expired) (Progress, error)
+}
+
+// A Limit says which activities of a kind have expired.
+type Limit struct {
+	Kind   activity.Kind
+	Before time.Time // those that happened before
+}
+
+// Expired is what can be deleted: an index, or all activities of a kind before a time.
+type Expired struct {
+	Kind    string    `json:"kind"`
+	Index   string    `json:"index,omitempty"` // of Elasticsearch; "" for rows of a table
+	Before  time.Time `json:"before"`          // what happened before this
+	Since   time.Time `json:"since"`           // when the oldest may have happened
+	Last    int64     `json:"last,omitempty"`  // the number of the last row that may go
+	Records int64     `json:"records"`         // how many they are; -1 where the store does not say
+}
+
+// Within reports whether everything in x is over a limit.
+func (x Expired) Within(limits []Limit) bool {
+	return slices.ContainsFunc(limits, func(l Limit) bool { return l.Kind.String() == x.Kind && !x.Before.After(l.Before) })
+}
+
+// Progress says how far a deletion is.
+type Progress uint8
+
+// The states of a deletion.
+const (
+	More    Progress = iota // another step is needed
+	Deleted                 // all is gone, and this process deleted the last of it
+	Gone                    // there was nothing any more: another process was faster
+)
 
 // A DelayError is an error with the time after which the store wants to be asked again (Retry-After).
 type DelayError struct {

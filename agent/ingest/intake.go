@@ -137,6 +137,12 @@ func (in *Intake) Take(ctx context.Context, r *Request, reply func(*pipeline.Bat
 	return in.take(ctx, r, &journal.Key{Hash: hash}, reply)
 }
 
+// TakeOne puts one record of the agent's own, a JSON object, into the journal, and returns when it is durable. The same key
+// again within a day is harmless, with another record ErrReused.
+func (in *Intake) TakeOne(ctx context.Context, body []byte, k activity.Kind, key string) error {
+	return in.Take(ctx, &Request{Body: body, Split: splitJSON, Kind: k, Key: key}, func(*pipeline.Batch) {})
+}
+
 // keyHash is salted with the journal, so that a hash says nothing about the same key elsewhere.
 func (in *Intake) keyHash(key string) [16]byte {
 	id := in.o.Journal.ID()

@@ -565,10 +565,14 @@ func TestMarksThinOutTowardsTheBeginning(t *testing.T) {
 				if m[i].Offset >= m[i-1].Offset {
 					t.Fatalf("not the last first: %v", m)
 				}
-				if back, before := at-m[i].Offset, at-m[i-1].Offset; back > 4*max(before, step) {
+				first := m[i].Offset >= Banner && (i+1 == len(m) || m[i+1].Offset < Banner) // it stays, however far back
+				if back, before := at-m[i].Offset, at-m[i-1].Offset; back > 4*max(before, step) && !first {
 					t.Fatalf("after %d: from %d to %d back", at, before, back)
 				}
 			}
+		}
+		if want := (Banner + step - 1) / step * step; 200*step >= want && !slices.ContainsFunc(m[:], func(m Mark) bool { return m.Offset == want }) {
+			t.Errorf("the first mark behind a banner, at %d, is gone: %v", want, m)
 		}
 		if reach := 200*step - m[len(m)-1].Offset; reach < 16*step {
 			t.Errorf("the marks reach %d back, want at least %d", reach, 16*step)

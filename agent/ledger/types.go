@@ -36,8 +36,13 @@ type Mark struct {
 	Len    int64  // 0 where there is no mark
 }
 
+// Banner is how much may be alike in the logs of one program that have nothing else to do with each other: what it writes into
+// each of them first. In bytes.
+const Banner = 1 << 10
+
 // Marks are places in a stream at which a copy of its beginning is recognised that is shorter than what was read: those
-// where reading paused, the last first, each of them some four times as far back as the one before it.
+// where reading paused, the last first, each of them some four times as far back as the one before it, and always the first
+// that does not lie in what may be a banner.
 type Marks [6]Mark
 
 // Add takes in a mark. One that lies closely between two others makes room for it, or the one that is furthest back.
@@ -46,16 +51,23 @@ func (m *Marks) Add(n Mark) {
 	for at < len(m) && m[at].Len > 0 && m[at].Offset > n.Offset {
 		at++
 	}
-	if n.Len == 0 || at == len(m) || m[at] == n {
+	if n.Len == 0 || at < len(m) && m[at] == n {
 		return
 	}
 	var all [len(m) + 1]Mark
 	copy(all[:], m[:at])
 	all[at] = n
-	copy(all[at+1:], m[at:])
+	copy(all[at+1:], m[min(at, len(m)):])
+	// The first behind a banner stays.
+	stays := func(i int) bool {
+		return all[i].Offset >= Banner && (i+1 == len(all) || all[i+1].Offset < Banner)
+	}
 	leave := len(m)
+	if stays(leave) {
+		leave--
+	}
 	for i := 1; i < len(m) && all[i+1].Len > 0; i++ {
-		if end := all[0].Offset; i != at && end-all[i+1].Offset < 4*(end-all[i-1].Offset) {
+		if end := all[0].Offset; i != at && !stays(i) && end-all[i+1].Offset < 4*(end-all[i-1].Offset) {
 			leave = i
 			break
 		}

@@ -498,7 +498,8 @@ func (t *Tailer) endRange() {
 	tail := min(pipeline.TailSize, len(b))
 	r.Sum, r.TailSum = xxhash.Sum64(b[:len(b)-tail]), xxhash.Sum64(b[len(b)-tail:])
 	t.sealed = true
-	if s := t.streams[r.Stream.ID]; s != nil && (r.Start == 0 || len(b) >= markedRange) {
+	leavesBanner := r.Start < ledger.Banner && r.End >= ledger.Banner
+	if s := t.streams[r.Stream.ID]; s != nil && (r.Start == 0 || leavesBanner || len(b) >= markedRange) {
 		t.markWithin(s, r.Start, b)
 	}
 }
@@ -508,18 +509,27 @@ func (t *Tailer) endRange() {
 const markedRange = 16 << 10
 
 // markWithin marks ends of lines in b, which has just been read of s from start on: before the last one, and some four
-// times as far back each. (A copy may have been made of what was read at once.)
+// times as far back each, and the first that does not lie in what may be a banner. (A copy may have been made of what was
+// read at once.)
 func (t *Tailer) markWithin(s *stream, start int64, b []byte) {
 	found := false
+	mark := func(at int) {
+		n := min(pipeline.TailSize, at)
+		s.Marks.Add(ledger.Mark{Offset: start + int64(at), Sum: xxhash.Sum64(b[at-n : at]), Len: int64(n)})
+		found = true
+	}
+	if past := ledger.Banner - start; past > 0 && past <= int64(len(b)) {
+		if i := bytes.IndexByte(b[past-1:], '\n'); i >= 0 {
+			mark(int(past) + i)
+		}
+	}
 	for back := 1; back < len(b); {
 		at := bytes.LastIndexByte(b[:len(b)-back], '\n') + 1
 		if at == 0 {
 			break
 		}
 		back = 4 * (len(b) - at)
-		n := min(pipeline.TailSize, at)
-		s.Marks.Add(ledger.Mark{Offset: start + int64(at), Sum: xxhash.Sum64(b[at-n : at]), Len: int64(n)})
-		found = true
+		mark(at)
 	}
 	if found && s.file != nil {
 		t.note(s.file, t.put(s))

@@ -218,13 +218,16 @@ func (t *Tailer) cutShort(f *file, begin [16]byte) (*stream, error) {
 // partOf reports whether f, whose content ends at size, is a copy of a part of what was read of s, whose file is gone or
 // has other content now: of its family, with a name that a rotation or a person gives, and alike up to a mark. What f
 // has after the mark has been read too, for it is shorter than what was. The file of s itself, shortened and written anew, is
-// no copy.
+// no copy. What lies before a mark in the first 1 KiB may be a banner, and says nothing, unless a person gave the name.
 func (t *Tailer) partOf(f *file, s *stream, size int64) (bool, error) {
 	if s.file != nil || size >= s.off || !f.like(s) || f.is(s) || !rotated(f.path) && !handMade(f.path) {
 		return false, nil
 	}
 	for _, m := range s.Marks {
 		if m.Len > 0 && m.Offset <= size {
+			if m.Offset < ledger.Banner && !handMade(f.path) {
+				return false, nil
+			}
 			return tailMatches(f.fd, m.Offset, m.Len, m.Sum, make([]byte, m.Len))
 		}
 	}

@@ -457,6 +457,38 @@ func TestACopyThatIsShorterThanWhatWasRead(t *testing.T) {
 	}
 }
 
+// TestALogThatSharesABannerWithOneThatIsGone: a program writes the same first line into every log. A rotated log that is
+// shorter than one that was read and is gone has nothing but that line in common with it, and is no copy of it.
+func TestALogThatSharesABannerWithOneThatIsGone(t *testing.T) {
+	t.Parallel()
+	for _, suffix := range []string{"", ".gz"} {
+		for _, banner := range []int{1, 3} {
+			t.Run(fmt.Sprintf("%d lines %s", banner, suffix), func(t *testing.T) {
+				t.Parallel()
+				dir, reg := t.TempDir(), newMemory()
+				c := DefaultConfig()
+				c.Include = []string{filepath.Join(dir, "*.log*")}
+				o := Options{Files: []Config{c}, NoNotify: true, BatchBytes: 4 << 10}
+				g := start(t, dir, reg, o)
+				first := numbered("banner", banner)
+				write(t, g.path("app.log"), text(first))
+				g.wants(first...)
+				rest := numbered("a", 400)
+				write(t, g.path("app.log"), text(rest))
+				g.wants(slices.Concat(first, rest)...)
+				g.stop()
+				other := slices.Concat(first, numbered("b", 2))
+				write(t, g.path("app.log.1"), text(other)) // before the other goes, whose inode it would get
+				must(t, os.Remove(g.path("app.log")))
+				if suffix != "" {
+					pack(t, g.path("app.log.1"), suffix)
+				}
+				start(t, dir, reg, o).wantsOf(other...)
+			})
+		}
+	}
+}
+
 // TestAnIdleFileIsNeverForgotten: however long nothing is written to a file, what was read of it is known as long as it is
 // there, also over restarts.
 func TestAnIdleFileIsNeverForgotten(t *testing.T) {

@@ -92,7 +92,7 @@ func (p *program) run(ctx context.Context, c *config.Config, o runOptions) error
 	a, err := agent.New(agent.Options{
 		Config: c.Agent, Files: c.Files, Ingest: c.Ingest, Streams: streams, Pipeline: c.Pipeline, Sink: sink, Version: version, Logger: log,
 		Origin: agent.OriginOf(c.Agent, p.getenv, p.hostname), ExitWhenIdle: o.exitWhenIdle, ConfigHash: c.Hash(),
-		StuckAfter: stuckAfter(c.Store),
+		StuckAfter: stuckAfter(c.Store), Retention: c.Retention,
 	})
 	if err != nil {
 		return errors.Join(err, sink.Close())

@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/truledgr/activity-agent/agent/ledger"
 )
 
 // A soakWriter is an application that logs: lines with numbers of its own, written in parts and in bursts, into a file
@@ -245,8 +247,14 @@ func (w *soakWriter) countUp() error {
 	return w.reopen()
 }
 
-// copyTruncate copies the file, writes some lines that are not in the copy, and truncates it.
+// copyTruncate copies the file, writes some lines that are not in the copy, and truncates it. A log of less than 1 KiB may be
+// a banner, and is read again rather than not at all (docs/guarantees.md).
 func (w *soakWriter) copyTruncate(between int) error {
+	for w.off < ledger.Banner {
+		if err := w.burst(5); err != nil {
+			return err
+		}
+	}
 	if err := w.copyTo(w.aside()); err != nil {
 		return err
 	}

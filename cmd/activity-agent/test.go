@@ -86,6 +86,7 @@ func (p *program) test(c *config.Config, in io.Reader, name string, asJSON bool,
 	}
 	pipe, err := pipeline.New(pipeline.Options{
 		Config: c.Pipeline, AgentID: id, Version: version, Origin: agent.OriginOf(c.Agent, p.getenv, p.hostname),
+		Keep:    c.Retention.Ages(),
 		Explain: func(i int, r pipeline.Redaction) { t.why[i] = append(t.why[i], r) },
 	})
 	if err != nil {

@@ -38,6 +38,9 @@ func (s *scan) option(i int) int {
 	if end == i+1 {
 		return 0
 	}
+	if o, ok := command(text, i); ok && o.attached && hasLetter(o.letters, text[i+1]) {
+		return s.letter(i, end) // mysql -pSecret7 is no flag of the name pSecret7
+	}
 	if end > i+3 && s.r.names.verdict(text[i+1:end]).Secret() {
 		return s.flag(i + 1)
 	}

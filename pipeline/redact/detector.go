@@ -34,6 +34,7 @@ const (
 	TelegramToken
 	DiscordToken
 	VendorToken // tokens of other vendors with a prefix of their own
+	PasswordHash
 	Phone
 	IP
 	MAC
@@ -86,6 +87,7 @@ var detectors = [detectorCount]detectorRow{
 	TelegramToken:    {name: "telegram_token"},
 	DiscordToken:     {name: "discord_token"},
 	VendorToken:      {name: "vendor_token"},
+	PasswordHash:     {name: "password_hash"},
 	Phone:            {name: "phone", optional: true, form: lastFour},
 	IP:               {name: "ip", optional: true, form: address},
 	MAC:              {name: "mac", optional: true},

@@ -14,8 +14,11 @@ func (s *scan) prose(i int) int {
 		return 0
 	}
 	at, link := linked(text, end)
-	if at >= len(text) || link == unlinked && !password {
+	switch {
+	case at >= len(text):
 		return 0
+	case link == unlinked && !password:
+		return s.compound(start, end)
 	}
 	if text[at] == '\\' && !hasAt(text, at, `\"`) {
 		return 0 // an escape: what it says is looked at by itself
@@ -47,6 +50,21 @@ func (s *scan) prose(i int) int {
 		return 0
 	}
 	return s.emit(from, to, SecretName)
+}
+
+// compound masks what looks like a credential after a name of several words that ends in the one from noun to end, as
+// commands take them: aws configure set aws_secret_access_key x.
+func (s *scan) compound(noun, end int) int {
+	text := s.text
+	start := back(text, noun, max(0, noun-maxKey), isToken)
+	if start == noun || !s.r.names.verdict(text[start:end]).Secret() {
+		return 0
+	}
+	to := bareEnd(text[:min(len(text), end+1+maxSaid)], end+1, key{})
+	if !Credential(text[end+1 : to]) {
+		return 0
+	}
+	return s.emit(end+1, to, SecretName)
 }
 
 // maxSaid bounds how far a secret in a sentence reaches.

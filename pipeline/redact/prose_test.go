@@ -6,31 +6,37 @@ func TestSentencesAndCommandsThatGiveSecretsAway(t *testing.T) {
 	t.Parallel()
 	r := compiled(t, "default")
 	for text, want := range map[string]string{
-		"the password is tr0ub4dor":                         "the password is [REDACTED]",
-		"Your new Password is now Blue$Sky.":                "Your new Password is now [REDACTED].",
-		"password for user kim was changed to swordfish.":   "password for user kim was changed to [REDACTED].",
-		"admin password set to 'correct-horse' by ops":      "admin password set to '[REDACTED]' by ops",
-		`config: password "correct-horse";`:                 `config: password "[REDACTED]";`,
-		"logged in with password tr0ub4dor from 10.0.0.1":   "logged in with password [REDACTED] from 10.0.0.1",
-		"Das Passwort lautet Fr3ihe1t!":                     "Das Passwort lautet [REDACTED]",
-		"Ihr Kennwort ist Sonne77, bitte":                   "Ihr Kennwort ist [REDACTED], bitte",
-		"Your API key is k3v9q0z7m1x5c8b2n4":                "Your API key is [REDACTED]",
-		"Your verification code is 482913. Do not share it": "Your verification code is [REDACTED]. Do not share it",
-		"your PIN is 4071":                                  "your PIN is [REDACTED]",
-		"mysql -h db -u root -ptr0ub4dor shop":              "mysql -h db -u root -p[REDACTED] shop",
-		"/usr/bin/mysqldump -uroot -p'tr0ub 4dor' shop":     "/usr/bin/mysqldump -uroot -p'[REDACTED]' shop",
-		"sshpass -p tr0ub4dor ssh kim@host":                 "sshpass -p [REDACTED] ssh kim@host",
-		"docker login -u kim -p tr0ub4dor registry.local":   "docker login -u kim -p [REDACTED] registry.local",
-		"redis-cli -h r -a tr0ub4dor PING":                  "redis-cli -h r -a [REDACTED] PING",
-		"ldapsearch -x -D cn=admin -w tr0ub4dor -b dc=x":    "ldapsearch -x -D cn=admin -w [REDACTED] -b dc=x",
-		"sqlcmd -S db -U sa -P tr0ub4dor -Q x":              "sqlcmd -S db -U sa -P [REDACTED] -Q x",
-		`exec ["mysql","-ptr0ub4dor","shop"]`:               `exec ["mysql","-p[REDACTED]","shop"]`,
-		"keytool -list -storepass changeit -keystore x":     "keytool -list -storepass [REDACTED] -keystore x",
-		"Connect-It -ClientSecret 'tr0ub4dor' -Id 7":        "Connect-It -ClientSecret '[REDACTED]' -Id 7",
-		"openssl rsa -passin pass:tr0ub4dor -in k":          "openssl rsa -passin pass:[REDACTED] -in k",
-		"username kim password 7 0822455D0A16":              "username kim password 7 [REDACTED]",
-		"curl -s --user  'kim:tr0ub4dor' https://x":         "curl -s --user  'kim:[REDACTED]' https://x",
-		"PGPASSWORD=tr0ub4dor psql -h db":                   "PGPASSWORD=[REDACTED] psql -h db",
+		"the password is tr0ub4dor":                                                "the password is [REDACTED]",
+		"Your new Password is now Blue$Sky.":                                       "Your new Password is now [REDACTED].",
+		"password for user kim was changed to swordfish.":                          "password for user kim was changed to [REDACTED].",
+		"admin password set to 'correct-horse' by ops":                             "admin password set to '[REDACTED]' by ops",
+		`config: password "correct-horse";`:                                        `config: password "[REDACTED]";`,
+		"logged in with password tr0ub4dor from 10.0.0.1":                          "logged in with password [REDACTED] from 10.0.0.1",
+		"Das Passwort lautet Fr3ihe1t!":                                            "Das Passwort lautet [REDACTED]",
+		"Ihr Kennwort ist Sonne77, bitte":                                          "Ihr Kennwort ist [REDACTED], bitte",
+		"Your API key is k3v9q0z7m1x5c8b2n4":                                       "Your API key is [REDACTED]",
+		"Your verification code is 482913. Do not share it":                        "Your verification code is [REDACTED]. Do not share it",
+		"your PIN is 4071":                                                         "your PIN is [REDACTED]",
+		"mysql -h db -u root -ptr0ub4dor shop":                                     "mysql -h db -u root -p[REDACTED] shop",
+		"/usr/bin/mysqldump -uroot -p'tr0ub 4dor' shop":                            "/usr/bin/mysqldump -uroot -p'[REDACTED]' shop",
+		"sshpass -p tr0ub4dor ssh kim@host":                                        "sshpass -p [REDACTED] ssh kim@host",
+		"docker login -u kim -p tr0ub4dor registry.local":                          "docker login -u kim -p [REDACTED] registry.local",
+		"redis-cli -h r -a tr0ub4dor PING":                                         "redis-cli -h r -a [REDACTED] PING",
+		"ldapsearch -x -D cn=admin -w tr0ub4dor -b dc=x":                           "ldapsearch -x -D cn=admin -w [REDACTED] -b dc=x",
+		"sqlcmd -S db -U sa -P tr0ub4dor -Q x":                                     "sqlcmd -S db -U sa -P [REDACTED] -Q x",
+		`exec ["mysql","-ptr0ub4dor","shop"]`:                                      `exec ["mysql","-p[REDACTED]","shop"]`,
+		"keytool -list -storepass changeit -keystore x":                            "keytool -list -storepass [REDACTED] -keystore x",
+		"Connect-It -ClientSecret 'tr0ub4dor' -Id 7":                               "Connect-It -ClientSecret '[REDACTED]' -Id 7",
+		"openssl rsa -passin pass:tr0ub4dor -in k":                                 "openssl rsa -passin pass:[REDACTED] -in k",
+		"username kim password 7 0822455D0A16":                                     "username kim password 7 [REDACTED]",
+		"curl -s --user  'kim:tr0ub4dor' https://x":                                "curl -s --user  'kim:[REDACTED]' https://x",
+		"PGPASSWORD=tr0ub4dor psql -h db":                                          "PGPASSWORD=[REDACTED] psql -h db",
+		"mysql -uroot -pSecretKey7 shop":                                           "mysql -uroot -p[REDACTED] shop",
+		"aws configure set aws_secret_access_key kX9bQ2zL7mN4vR8tW1yP5sD3fG6hJ0aC": "aws configure set aws_secret_access_key [REDACTED]",
+		"vault write auth app/api-token k3v9q0z7m1x5c8b2n4":                        "vault write auth app/api-token [REDACTED]",
+		`calling user.setPassword("tr0ub4dor")`:                                    `calling user.setPassword("[REDACTED]")`,
+		`client.with_api_key('tr0ub4dor').go()`:                                    `client.with_api_key('[REDACTED]').go()`,
+		`password("tr0ub4dor")`:                                                    `password("[REDACTED]")`,
 	} {
 		if got := masked(r, text); got != want {
 			t.Errorf("%q became %q, want %q", text, got, want)
@@ -51,7 +57,38 @@ func TestSentencesThatGiveNothingAway(t *testing.T) {
 		"the error code is 5001", "exit code is 1370", "zip code is 90210", "docker run -p 8080:80 nginx", "cp -p a b", "mkdir -p /srv/data",
 		"mysql -h db -u root -p shop", "tar -p -a -w x", "ssh -p 2222 host", "netstat -a -p tcp", "kubectl logs -p api-0 -c app", "mysql --help -P 3306",
 		"network is unreachable", "keyword is new", "he spoke for hours", "a wooden keyboard", "the password", "password ", "password is", "key is ",
+		`checkPassword("kim")`, `password()`, `password(kim)`, `resetPassword("kim@host")`, `setPassword(x)`, `setPassword("")`, "set api_key to rotate",
+		"primary_key order_id2", "kv get app/client_secret done", "the client_secret rotated yesterday", "cache_key k3v9q0z7m1x5c8b2n4",
 		"the password for kim", "wrong password 5 times", "password 7 ", "password 7", "the password field", "-", "-p", "mysql -p", "swords are 1234567 long",
+	} {
+		if got := masked(r, text); got != text {
+			t.Errorf("%q became %q", text, got)
+		}
+	}
+}
+
+// TestPasswordHashes: what is stored of a password lets somebody guess it offline.
+func TestPasswordHashes(t *testing.T) {
+	t.Parallel()
+	r := compiled(t, "default")
+	for _, hash := range []string{
+		"$2b$12$Q9ZVbUeQv1WZJ5f8l0aB2eXyK3mN7pR4tS6uV8wY0zA1bC2dE3fG4",
+		"$2y$10$./AbCdEfGhIjKlMnOpQrStUvWxYz0123456789./aBcDeFgHiJkLm",
+		"$6$rounds=5000$saltsalt$Zk3vN9qT1xW5yB7cD2eF4gH6iJ8kL0mN.pQrStUvWxYz/1234567890abcdefghijklmnopqrstuvwxyzABCDE",
+		"$5$salt$Zk3vN9qT1xW5yB7cD2eF4gH6iJ8kL0mNpQrStUvWxYz",
+		"$1$salt$Zk3vN9qT1xW5yB7cD2eF41",
+		"$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHRzb21l$Zk3vN9qT1xW5yB7cD2eF4gH6iJ8kL0mNpQrStUvWxYz",
+		"$y$j9T$saltsaltsalt$Zk3vN9qT1xW5yB7cD2eF4gH6iJ8kL0mNpQrStUvWxYz",
+		"pbkdf2_sha256$260000$saltsaltsalt$Zk3vN9qT1xW5yB7cD2eF4gH6iJ8kL0mNpQrStUvWxY=",
+	} {
+		for _, around := range [][2]string{{"", ""}, {"row: ", " of kim"}, {`("`, `")`}, {"kim:", ":19000:0:99999"}} {
+			if got, want := masked(r, around[0]+hash+around[1]), around[0]+"[REDACTED]"+around[1]; got != want {
+				t.Errorf("%q became %q, want %q", around[0]+hash+around[1], got, want)
+			}
+		}
+	}
+	for _, text := range []string{
+		"costs $5 a month or $6 in all", "$1$2$3 are groups", "/usr/share/icons/abcdefghijklmnopqrst/x", "cost: $2b in the year", "echo $PATH_TO_SOMETHING_LONG/x",
 	} {
 		if got := masked(r, text); got != text {
 			t.Errorf("%q became %q", text, got)

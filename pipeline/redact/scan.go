@@ -28,6 +28,9 @@ func (r *Rules) buildTriggers() {
 	if r.enabled[MAC] {
 		points += "."
 	}
+	if r.enabled[PasswordHash] {
+		points += "$"
+	}
 	for _, c := range []byte(points) {
 		t[c] |= 1 << atPoint
 	}
@@ -188,6 +191,8 @@ func (s *scan) candidate(i int) int {
 		return s.disguise(i)
 	case '.':
 		return s.dot(i)
+	case '$':
+		return s.crypt(i)
 	default:
 		return s.digits(i)
 	}

@@ -1,5 +1,7 @@
 package redact
 
+import "bytes"
+
 // sql looks at a single quote: PASSWORD 'x', IDENTIFIED BY 'x', PASSWORD('x'), token <> 'x', token LIKE 'x', or the end of
 // a name in a tuple.
 func (s *scan) sql(i int) int {
@@ -87,11 +89,14 @@ func (s *scan) column(i int) bool {
 // maxColumns bounds how far the list of columns is looked for, in bytes.
 const maxColumns = 8192
 
-// call masks the second argument of setProperty("API_TOKEN", "x") and the like, whose brackets open at i.
+// call masks the argument of setPassword("x"), and the second one of setProperty("API_TOKEN", "x"), whose brackets open at i.
 func (s *scan) call(i int) int {
 	text := s.text
-	if i+3 >= len(text) || text[i+1] != '"' {
+	if i+3 >= len(text) || !isQuote(text[i+1]) {
 		return 0
+	}
+	if e := s.setter(i); e > i || text[i+1] != '"' {
+		return e
 	}
 	end := span(text[:min(len(text), i+2+maxKey)], i+2, isKey)
 	if !hasAt(text, end, `",`) || !s.r.names.verdict(text[i+2:end]).Secret() {
@@ -218,4 +223,37 @@ func (s *scan) tupleValue(start, end int) {
 	if v := text[start:end]; !placeholder(v) && !literal(v) && !hasFold(v, 0, "default") {
 		s.emit(start, end, SecretName)
 	}
+}
+
+// setter masks the only argument of setPassword("x"), with_api_key('x') and password("x"). What other functions take is as likely
+// whose password it is: resetPassword("kim").
+func (s *scan) setter(i int) int {
+	text := s.text
+	start := back(text, i, max(0, i-maxKey), isToken)
+	name := text[start:i]
+	for _, verb := range []string{"set", "with", "use"} {
+		if hasFold(name, 0, verb) {
+			name = bytes.TrimLeft(name[len(verb):], "_-")
+			break
+		}
+	}
+	if len(name) == 0 || !s.r.names.verdict(name).Secret() || leadingVerb(name) {
+		return 0
+	}
+	end := quotedEnd(text[:min(len(text), i+2+maxSaid)], i+2, text[i+1], 0)
+	if end+1 >= len(text) || text[end] != text[i+1] || text[end+1] != ')' || placeholder(text[i+2:end]) || literal(text[i+2:end]) {
+		return 0
+	}
+	return s.emit(i+2, end, SecretName)
+}
+
+// leadingVerb reports whether the name of a function says that it does something else than take a secret.
+func leadingVerb(name []byte) bool {
+	for _, verb := range []string{"get", "find", "check", "verify", "reset", "forgot", "change", "update", "delete", "remove", "revoke", "rotate",
+		"has", "is", "generate", "create", "read", "load", "fetch", "validate", "expire", "request", "send", "compare", "match", "on"} {
+		if hasFold(name, 0, verb) {
+			return true
+		}
+	}
+	return false
 }

@@ -38,6 +38,13 @@ type Config struct {
 	Period string `yaml:"period"`
 	// Periods holds the period of single kinds.
 	Periods Periods `yaml:"periods"`
+	// Flavor is what answers: "elasticsearch" (default) or "opensearch", which names some types and requests differently.
+	Flavor string `yaml:"flavor"`
+	// Expiry is who deletes indices for their age: "cluster" (default), by the life-cycle policies that setup makes, or
+	// "agent", where the cluster has none.
+	Expiry string `yaml:"expiry"`
+	// WarmAfter is the age at which the policies move indices to warm nodes, such as "30d"; "" (default) is never.
+	WarmAfter string `yaml:"warm_after"`
 	// Compression of requests: "gzip" (default) or "none".
 	Compression string `yaml:"compression"`
 	// CompressionLevel is gzip's, 1 (fastest, default) to 9.
@@ -49,6 +56,15 @@ type Config struct {
 	// Concurrency is how many requests may be under way at once. Default 2. A store that is overloaded gets fewer.
 	Concurrency int `yaml:"concurrency"`
 }
+
+// The values of Config.Flavor and Config.Expiry.
+const (
+	FlavorElasticsearch = "elasticsearch"
+	FlavorOpenSearch    = "opensearch"
+
+	ExpiryCluster = "cluster"
+	ExpiryAgent   = "agent"
+)
 
 // Periods is `store.elasticsearch.periods`: the period of a kind, "" for that of all.
 type Periods struct {
@@ -64,7 +80,7 @@ type Periods struct {
 // DefaultConfig returns the configuration that omitted keys fall back to.
 func DefaultConfig() Config {
 	return Config{
-		IndexPrefix: "activities", Period: "month", Compression: "gzip", CompressionLevel: 1,
+		IndexPrefix: "activities", Period: "month", Flavor: FlavorElasticsearch, Expiry: ExpiryCluster, Compression: "gzip", CompressionLevel: 1,
 		MaxBody: 5 << 20, RequestTimeout: 30 * time.Second, Concurrency: 2,
 	}
 }
@@ -112,6 +128,15 @@ func (c Config) validate() error {
 		if p != "day" && p != "week" && p != "month" {
 			note("periods: that of %s is none of day, week, month", activity.Kind(k))
 		}
+	}
+	if c.Flavor != FlavorElasticsearch && c.Flavor != FlavorOpenSearch {
+		note("flavor: write elasticsearch or opensearch")
+	}
+	if c.Expiry != ExpiryCluster && c.Expiry != ExpiryAgent {
+		note("expiry: write cluster or agent")
+	}
+	if _, err := activity.ParseAge(c.WarmAfter); err != nil && c.WarmAfter != "" {
+		note("warm_after: %w", err)
 	}
 	if c.Compression != "gzip" && c.Compression != "none" {
 		note("compression: write gzip or none")

@@ -19,11 +19,15 @@ type target struct {
 // part in it.
 func (t target) appendIndex(dst []byte, k activity.Kind, ns int64) []byte {
 	dst = append(append(append(append(dst, t.prefix...), '-'), k.Family()...), '-')
-	at := time.Unix(0, ns).UTC()
 	period := ""
 	if int(k) < len(t.periods) {
 		period = t.periods[k]
 	}
+	return appendPeriod(dst, period, time.Unix(0, ns).UTC())
+}
+
+// appendPeriod appends the period that at, in UTC, is in, as index names end with it.
+func appendPeriod(dst []byte, period string, at time.Time) []byte {
 	if period == "week" {
 		year, week := at.ISOWeek()
 		dst = append(strconv.AppendInt(dst, int64(year), 10), ".w"...)

@@ -34,6 +34,7 @@ type conn struct {
 var settings = []string{
 	"PRAGMA busy_timeout = 2000",
 	"PRAGMA page_size = 8192",
+	"PRAGMA auto_vacuum = INCREMENTAL", // so that the file can shrink; it holds for a file that is being made
 	"PRAGMA journal_mode = WAL",
 	"PRAGMA synchronous = FULL",
 	"PRAGMA fullfsync = 1", // macOS: a real flush

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 
 	"go.uber.org/zap"
 
@@ -22,15 +23,19 @@ type Options struct {
 	Logger *zap.Logger // nil for none
 }
 
-// A Store writes activities. Its methods are for one goroutine.
+// A Store writes activities, and deletes what has expired. Its methods may be called from any goroutine.
 type Store struct {
 	path string
 	log  *zap.Logger
+
+	mu   sync.Mutex
 	conn *conn // nil when it must be opened again
 	x    *extractor
 	args []any
 	bind []driver.NamedValue
 	next []sinks.Result // verdicts that hold once the transaction is committed
+
+	merging bool // the full text is being merged, after a deletion
 }
 
 var _ sinks.Sink = (*Store)(nil)
@@ -59,6 +64,8 @@ func (s *Store) InFlight() int { return 1 }
 // the database is opened again the next time, so that neither a file that was moved away nor a failed disk leaves a
 // connection that cannot be trusted.
 func (s *Store) Write(ctx context.Context, b *pipeline.Batch, results []sinks.Result) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -187,6 +194,8 @@ func (s *Store) run(st driver.StmtExecContext) (int64, error) {
 
 // Close brings the write-ahead log into the database and releases it.
 func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.conn == nil {
 		return nil
 	}
