@@ -280,6 +280,9 @@ func (s sidecar) fits(c *config.Config) error {
 	if below := mount(s.agent, "activity-agent-state").MountPath; path.Dir(c.Agent.StateDir) != below {
 		return fmt.Errorf("the state lies in %s, which is not below %s", c.Agent.StateDir, below)
 	}
+	if limit := s.volume("activity-agent-state").EmptyDir.SizeLimit.Value(); limit < int64(c.Ingest.DiskBudget)*5/4 {
+		return fmt.Errorf("the state's volume of %d bytes has no room for a journal of %d and the ledger", limit, c.Ingest.DiskBudget)
+	}
 	for _, f := range c.Files {
 		for _, include := range f.Include {
 			if s.executes != (include == "-") || !s.executes && path.Dir(include) != mount(s.agent, "logs").MountPath {
