@@ -41,6 +41,8 @@ type aggregates struct {
 	columns []string          // those expressions, with their aliases
 	args    []any             // of columns
 	selects []string
+	whole   bool // in the groups of some aggregation each row is once: together they are the total
+	sum     int  // which
 }
 
 // width is the columns of the answer: which aggregation, the keys, the count, the metrics.
@@ -98,6 +100,9 @@ func (s *aggregates) add(n int, a *search.Aggregation) {
 		query += " GROUP BY " + strings.Join(by, ", ")
 	}
 	s.selects = append(s.selects, query)
+	if !a.Present && !slices.ContainsFunc(a.By, search.Term.Several) {
+		s.whole, s.sum = true, n
+	}
 }
 
 // begin is the SQL expression of the begin of the interval that a row is in.
@@ -180,9 +185,12 @@ func percentiles(a *search.Aggregation, f activity.FieldID) (first int, percents
 // statement puts the SELECTs together. The order at the end makes the first step do all the work, in which SQLite can be
 // interrupted.
 func (s *aggregates) statement() (string, []any) {
+	if !s.whole {
+		s.selects = append(s.selects, fmt.Sprintf("SELECT %d, %s count(*)%s FROM hit", totals, strings.Repeat("NULL, ", keyColumns),
+			strings.Repeat(", NULL", search.MaxMetrics)))
+	}
 	how := "NOT MATERIALIZED"
-	if s.selects = append(s.selects, fmt.Sprintf("SELECT %d, %s count(*)%s FROM hit", totals, strings.Repeat("NULL, ", keyColumns),
-		strings.Repeat(", NULL", search.MaxMetrics))); len(s.selects) > 2 {
+	if len(s.selects) > 1 {
 		how = "MATERIALIZED"
 	}
 	columns := "1"
@@ -193,7 +201,7 @@ func (s *aggregates) statement() (string, []any) {
 		strings.Join(s.selects, " UNION ALL ")), append(s.args, s.plan.args...)
 }
 
-// read makes tables of the rows. The row of the total is the first.
+// read makes tables of the rows.
 func (s *aggregates) read(rows *sql.Rows, as []search.Aggregation) ([]search.Table, error) {
 	row, dest := make([]any, width), make([]any, width)
 	for i := range row {
@@ -212,6 +220,9 @@ func (s *aggregates) read(rows *sql.Rows, as []search.Aggregation) ([]search.Tab
 		if n == totals {
 			total = count
 			continue
+		}
+		if s.whole && int(n) == s.sum {
+			total += count
 		}
 		a := &as[n]
 		values, err := metricValues(a, row[2+keyColumns:])

@@ -16,6 +16,8 @@ type plan struct {
 	r     *Reader
 	where []string
 	args  []any
+	// span is how many of where, and spanArgs of args, say where in the index to look: the period and a single kind.
+	span, spanArgs int
 	// few: the full text has found no more than Reader.narrow rows; look at those alone and sort them.
 	few bool
 }
@@ -30,7 +32,13 @@ func (r *Reader) plan(ctx context.Context, q *search.Query) (*plan, error) {
 	if err := p.period(q); err != nil {
 		return nil, err
 	}
-	p.kinds(q.Kinds)
+	if len(q.Kinds) == 1 {
+		p.add("kind = ?", q.Kinds[0].String())
+	}
+	p.span, p.spanArgs = len(p.where), len(p.args)
+	if len(q.Kinds) > 1 {
+		p.kinds(q.Kinds)
+	}
 	for i := range q.Where {
 		p.condition(&q.Where[i])
 	}
@@ -70,20 +78,13 @@ func (p *plan) period(q *search.Query) error {
 	return nil
 }
 
-// kinds uses the index of kind and time for one kind. The rows of several kinds would have to be sorted, so then (+) the
-// index of time serves.
+// kinds asks for one of several. The index of kind and time is no help (+): their rows would have to be sorted.
 func (p *plan) kinds(kinds []activity.Kind) {
-	switch len(kinds) {
-	case 0:
-	case 1:
-		p.add("kind = ?", kinds[0].String())
-	default:
-		values := make([]any, len(kinds))
-		for i, k := range kinds {
-			values[i] = k.String()
-		}
-		p.add("+kind IN "+marks(values), values...)
+	values := make([]any, len(kinds))
+	for i, k := range kinds {
+		values[i] = k.String()
 	}
+	p.add("+kind IN "+marks(values), values...)
 }
 
 // marks makes "(?, ?)".
@@ -261,14 +262,36 @@ func (p *plan) from(by string) string {
 // walk names the index whose order is the answer's, so that a page ends the reading. SQLite, which knows nothing of how
 // many rows a condition leaves, would rather sort them all.
 func (p *plan) walk(q *search.Query) string {
-	byID := func(c search.Condition) bool { return c.Field == activity.ID && c.Op == search.Any }
 	switch {
-	case q.Order()[0].Field != activity.Timestamp, slices.ContainsFunc(q.Where, byID):
+	case q.Order()[0].Field != activity.Timestamp, byID(q):
 		return ""
 	case len(q.Kinds) == 1:
 		return "activities_kind_time"
 	}
 	return "activities_time"
+}
+
+// total is the statement that counts what matches among the newest rows, as many as Reader.looks, and how many rows those
+// are: a condition that holds for few would have all be looked at.
+func (p *plan) total(q *search.Query) (string, []any) {
+	matching, by := "1", "activities_time"
+	if p.span < len(p.where) {
+		matching = strings.Join(p.where[p.span:], " AND ")
+	}
+	if len(q.Kinds) == 1 {
+		by = "activities_kind_time"
+	}
+	from := "FROM " + table + " INDEXED BY " + by
+	if p.span > 0 {
+		from += " WHERE " + strings.Join(p.where[:p.span], " AND ")
+	}
+	return fmt.Sprintf(`SELECT coalesce(sum(matching), 0), count(*) FROM (SELECT (%s) AS matching %s ORDER BY "@timestamp" DESC LIMIT %d)`,
+		matching, from, p.r.looks+1), append(slices.Clone(p.args[p.spanArgs:]), p.args[:p.spanArgs]...)
+}
+
+// byID reports whether the index of ids leads to what is asked for.
+func byID(q *search.Query) bool {
+	return slices.ContainsFunc(q.Where, func(c search.Condition) bool { return c.Field == activity.ID && c.Op == search.Any })
 }
 
 // page is the statement of one page: the document and the sort keys of each row, and one row more than the page has.
