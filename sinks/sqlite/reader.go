@@ -21,7 +21,7 @@ type Reader struct {
 	db      *sql.DB
 	columns map[string]bool // that the file has; what it lacks is read from the documents
 	// narrow is up to how many rows the full text is asked for the rows to look at. Beyond, the rows are walked in the
-	// order of the answer, of which a page needs the first.
+	// order of the answer, of which a page needs the first: by users, whom that index knows, from a third of it on.
 	narrow   int64
 	maxTotal int64 // search.MaxTotal
 	looks    int64 // how many rows are looked at for a total
@@ -50,7 +50,7 @@ func OpenReader(c Config) (*Reader, error) {
 	db.SetMaxOpenConns(4)
 	db.SetMaxIdleConns(1)
 	db.SetConnMaxIdleTime(time.Minute)
-	r := &Reader{path: c.Path, db: db, columns: map[string]bool{}, narrow: 3000, maxTotal: search.MaxTotal, looks: 10_000}
+	r := &Reader{path: c.Path, db: db, columns: map[string]bool{}, narrow: 3000, maxTotal: search.MaxTotal, looks: 5000}
 	if err := r.check(); err != nil {
 		_ = db.Close()
 		return nil, err
