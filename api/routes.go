@@ -20,15 +20,17 @@ type route struct {
 	path   string // a pattern of net/http without the slash at its end
 	roles  []access.Role
 	handle func(v *view, r *http.Request, now time.Time) (any, error) // answers with one JSON value
+	stream *streaming                                                 // answers piece by piece, instead of handle
 	doc    doc
 }
 
 // A doc is what a route adds to the parameters and the JSON that all have, for who describes the API.
 type doc struct {
 	summary string
-	params  []param // beside those of a list
-	choose  bool    // of the parameters of a list, it has only those that choose: no limit, offset, cursor, fields, sort
-	answer  any     // the zero value of the body's type; nil for a page
+	params  []param  // beside those of a list
+	choose  bool     // of the parameters of a list, it has only those that choose: no limit, offset, cursor, fields, sort
+	answer  any      // the zero value of the body's type; nil for a page
+	media   []string // of the answer; none for application/json
 }
 
 // A param is a parameter of the query.
@@ -59,6 +61,8 @@ func routes() []route {
 		{path: "/activities/admin/summary/{user_id}", roles: sighted, handle: userSummary, doc: summaryDoc},
 		{path: "/activities/entities/{type}/{id}", roles: everyone, handle: history, doc: historyDoc},
 		{path: "/activities/auth-events/failed-logins", roles: everyone, handle: failedLogins, doc: loginsDoc},
+		{path: "/activities/export", roles: everyone, stream: exporting(), doc: exportDoc},
+		{path: "/activities/live", roles: everyone, stream: following(), doc: liveDoc},
 	}
 }
 

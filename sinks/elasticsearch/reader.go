@@ -120,9 +120,15 @@ func (r *Reader) Count(ctx context.Context, q search.Query) (int64, error) {
 	return got.Count, nil
 }
 
-// Get looks in the indices of the id's time, where it also finds what no search finds yet, and then in all: a document is
-// in the index of its own time, which a given id need not have, and the periods may have been others once.
+// Get returns a document, also one that no search finds yet.
 func (r *Reader) Get(ctx context.Context, id ulid.ULID) (json.RawMessage, error) {
+	found, err := r.find(ctx, id)
+	return found.Source, err
+}
+
+// find looks in the indices of the id's time, where it also finds what no search finds yet, and then in all: a document is
+// in the index of its own time, which a given id need not have, and the periods may have been others once.
+func (r *Reader) find(ctx context.Context, id ulid.ULID) (located, error) {
 	var keys []docKey
 	for _, k := range activity.Kinds() {
 		name := r.target.appendIndex(nil, k, ulid.Time(id.Time()).UnixNano())
@@ -130,21 +136,36 @@ func (r *Reader) Get(ctx context.Context, id ulid.ULID) (json.RawMessage, error)
 	}
 	docs, err := r.client.mget(ctx, "read a document", keys)
 	if err != nil {
-		return nil, err
+		return located{}, err
 	}
-	if i := slices.IndexFunc(docs, func(d json.RawMessage) bool { return d != nil }); i >= 0 {
+	if i := slices.IndexFunc(docs, func(d located) bool { return d.Source != nil }); i >= 0 {
 		return docs[i], nil
 	}
-	page, err := r.Search(ctx, search.Query{
-		Where: []search.Condition{{Field: activity.ID, Values: []any{id.String()}}}, Limit: 1, SkipTotal: true,
+	q := search.Query{Where: []search.Condition{{Field: activity.ID, Values: []any{id.String()}}}}
+	query, err := queryOf(&q)
+	if err != nil {
+		return located{}, err
+	}
+	answer, err := r.client.call(ctx, "read a document", esapi.SearchRequest{
+		Index: r.indices(nil), Body: bytes.NewReader(encode(object{"query": query, "size": 1, "seq_no_primary_term": true})),
+		IgnoreUnavailable: yes(), AllowNoIndices: yes(), AllowPartialSearchResults: no(),
 	})
 	if err != nil {
-		return nil, err
+		return located{}, question(err)
 	}
-	if len(page.Items) == 0 {
-		return nil, search.ErrNotFound
+	var got struct {
+		TimedOut bool `json:"timed_out"`
+		Hits     struct {
+			Hits []located `json:"hits"`
+		} `json:"hits"`
 	}
-	return page.Items[0], nil
+	if json.Unmarshal(answer, &got) != nil || got.TimedOut {
+		return located{}, fmt.Errorf("read a document: %w", errAnswer)
+	}
+	if len(got.Hits.Hits) == 0 {
+		return located{}, search.ErrNotFound
+	}
+	return got.Hits.Hits[0], nil
 }
 
 // indices are the names to ask for the kinds. The families are named, not prefix-*, under which others may keep theirs.
