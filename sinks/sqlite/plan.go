@@ -115,11 +115,10 @@ func (p *plan) words(ctx context.Context, t search.Text, q *search.Query) error 
 		if err != nil {
 			return err
 		}
-		narrow := p.r.narrow
 		if slices.ContainsFunc(q.Where, func(c search.Condition) bool { return c.Field == activity.UserID && c.Op == search.Any }) {
-			narrow /= 3
+			n *= 3
 		}
-		if p.few = n <= narrow; p.few {
+		if p.few = n <= p.r.narrow; p.few {
 			must = lead
 		}
 	}
