@@ -43,7 +43,7 @@ func (r *Reader) Aggregate(ctx context.Context, q search.Query, as ...search.Agg
 	}
 	aggs := object{}
 	for i := range as {
-		aggs[nameOf(i)] = aggregation(&as[i], r.portions.first, nil, allMetrics)
+		aggs[nameOf(i)] = aggregation(&as[i], r.groups.first, nil, allMetrics)
 	}
 	total, answer, err := r.numbers(ctx, q.Kinds, query, aggs)
 	if err != nil {
@@ -206,7 +206,7 @@ type walk struct {
 // all shows every group to the picker, from the first page, which has all metrics, on.
 func (w *walk) all(ctx context.Context, answer *tape.Tape, name string) error {
 	groups, after, err := w.read(answer, name, allMetrics)
-	size := w.r.portions.first
+	size := w.r.groups.first
 	for {
 		if err != nil {
 			return err
@@ -225,9 +225,9 @@ func (w *walk) all(ctx context.Context, answer *tape.Tape, name string) error {
 // pageSize is how many groups to look through at once.
 func (w *walk) pageSize() int {
 	if m := w.a.Order.Metric; m > 0 && w.a.Metrics[m-1].Function == search.Cardinality {
-		return w.r.portions.first // each takes kilobytes of the node's memory
+		return w.r.groups.first // each takes kilobytes of the node's memory
 	}
-	return w.r.portions.rest
+	return w.r.groups.rest
 }
 
 // page asks for the groups after a key, and returns the last key.
@@ -261,7 +261,7 @@ func (w *walk) table(ctx context.Context, total int64) (search.Table, error) {
 	if !w.long || len(w.a.Metrics) == 0 {
 		return t, nil
 	}
-	for some := range slices.Chunk(t.Groups, w.r.portions.complete) {
+	for some := range slices.Chunk(t.Groups, w.r.groups.complete) {
 		if err := w.complete(ctx, some); err != nil {
 			return t, err
 		}
@@ -278,7 +278,7 @@ func (w *walk) complete(ctx context.Context, some []search.Group) error {
 	}
 	query := object{"bool": object{"filter": []object{w.query, either(ways...)}}}
 	for after := json.RawMessage(nil); ; {
-		groups, next, err := w.page(ctx, query, after, w.r.portions.first, allMetrics)
+		groups, next, err := w.page(ctx, query, after, w.r.groups.first, allMetrics)
 		if err != nil {
 			return err
 		}
@@ -287,7 +287,7 @@ func (w *walk) complete(ctx context.Context, some []search.Group) error {
 				to.Values = g.Values
 			}
 		}
-		if len(groups) < w.r.portions.first || next == nil {
+		if len(groups) < w.r.groups.first || next == nil {
 			return nil
 		}
 		after = next

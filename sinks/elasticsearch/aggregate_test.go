@@ -99,7 +99,7 @@ func TestGroupsBeyondTheFirstPage(t *testing.T) {
 	}
 	whole, lite := both(t, docs)
 	small := *whole
-	small.portions = portions{first: 3, rest: 4, complete: 2}
+	small.groups = portions{first: 3, rest: 4, complete: 2}
 	for _, params := range []string{
 		"group_by=user_id&limit=5", "group_by=user_id&limit=5&metric=p50:execution_time_ms,sum:status_code", "group_by=user_id,status_code&limit=7&metric=max:execution_time_ms",
 		"group_by=user_id&metric=sum:status_code,avg:execution_time_ms&order=-avg:execution_time_ms&limit=3", "group_by=tags,user_id&limit=9&metric=cardinality:user_id,min:@timestamp",

@@ -26,7 +26,7 @@ import (
 type Reader struct {
 	target target
 	client *client
-	portions
+	groups portions
 }
 
 var _ search.Store = (*Reader)(nil)
