@@ -70,14 +70,15 @@ func TestGroupsOfValuesOfEveryShape(t *testing.T) {
 	t.Parallel()
 	var docs []testDoc
 	for i, details := range []string{
-		`"a":"x"`, `"a":["x","y","x"]`, `"a":true`, `"a":1`, `"a":1.5`, `"a":null`, `"a":[]`, `"a":{"b":"x"}`, `"a.b":"x"`, `"c":1`, `"a":[true,"true",null]`, `"a":"1"`,
+		`"a":"x"`, `"a":["x","y","x"]`, `"a":true`, `"a":1`, `"a":1.5`, `"a":null`, `"a":[]`, `"a":{"b":"x"}`, `"a.b":"x"`, `"c":1`, `"a":[true,"true",null]`, `"a":"1"`, `"a\"b":1`, `"a\\":2`,
 	} {
 		docs = append(docs, document(activity.Kinds()[i%3], i, day0.Add(time.Duration(i)*time.Hour),
 			`"details":{`+details+`},"tags":["t","t","u"]`+[]string{"", `,"ip_address":"10.0.0.1"`, `,"ip_address":"2001:db8::1"`, `,"user_id":"ann"`}[i%4]))
 	}
 	es, lite := both(t, docs)
 	for _, params := range []string{"group_by=details.a", "group_by=details.a.b", "group_by=tags", "group_by=tags,details.a&limit=3", "group_by=ip_address",
-		"group_by=details.zz,ip_address", "group_by=table_name", "group_by=details.a&metric=cardinality:ip_address", "interval=2h&group_by=user_id",
+		"group_by=details.zz,ip_address", `group_by=details.a"b`, `group_by=details.a\`, `group_by=details.a\b`,
+		"group_by=details.x\x00y", "group_by=details..", `group_by=details.'`, "group_by=details.$[0]", "group_by=details.é", "group_by=table_name", "group_by=details.a&metric=cardinality:ip_address", "interval=2h&group_by=user_id",
 		"interval=week&group_by=success", "interval=1s&limit=2&order=-key"} {
 		if diff := cmp.Diff(aggregateOf(t, lite, params), aggregateOf(t, es, params)); diff != "" {
 			t.Errorf("%s: SQLite - and Elasticsearch +\n%s", params, diff)

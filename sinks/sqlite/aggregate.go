@@ -43,6 +43,7 @@ type aggregates struct {
 	selects []string
 	whole   bool // in the groups of some aggregation each row is once: together they are the total
 	sum     int  // which
+	json    bool // a column holds JSON, which is used several times and must be cut out of the document once
 }
 
 // width is the columns of the answer: which aggregation, the keys, the count, the metrics.
@@ -82,7 +83,8 @@ func (s *aggregates) add(n int, a *search.Aggregation) {
 			continue
 		}
 		each := "e" + strconv.Itoa(i)
-		from += join + distinct(s.values(t)) + ") AS " + each + " ON " + each + ".atom IS NOT NULL"
+		from += join + distinct(s.values(t)) + ") AS " + each + " ON " + each + ".atom IS NOT NULL AND typeof(" + each + ".key) <> 'text'" // not an object
+		s.json = true
 		out = append(out, atom(each+"."))
 	}
 	keys := len(out) - 1
@@ -120,8 +122,7 @@ func (s *aggregates) values(t search.Term) string {
 	}
 	ways, args := []string{}, []any{}
 	for _, path := range freePaths(t.Field, t.Path) {
-		ways = append(ways, "CASE coalesce(json_type(doc, ?), 'null') WHEN 'null' THEN NULL WHEN 'object' THEN NULL ELSE doc -> ? END")
-		args = append(args, path, path)
+		ways, args = append(ways, "nullif(doc -> ?, 'null')"), append(args, path)
 	}
 	if len(ways) == 1 {
 		return s.column(ways[0], args...)
@@ -190,7 +191,7 @@ func (s *aggregates) statement() (string, []any) {
 			strings.Repeat(", NULL", search.MaxMetrics)))
 	}
 	how := "NOT MATERIALIZED"
-	if len(s.selects) > 1 {
+	if len(s.selects) > 1 || s.json {
 		how = "MATERIALIZED"
 	}
 	columns := "1"

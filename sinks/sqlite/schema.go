@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/truledgr/activity-agent/activity"
+	"github.com/truledgr/activity-agent/internal/tape"
 )
 
 // The schema
@@ -117,7 +118,9 @@ func jsonPath(names ...string) string {
 	var b strings.Builder
 	b.WriteByte('$')
 	for _, n := range names {
-		b.WriteString(`."` + n + `"`)
+		b.WriteString(`."`)
+		b.Write(tape.AppendEscaped(nil, []byte(n)))
+		b.WriteByte('"')
 	}
 	return b.String()
 }
