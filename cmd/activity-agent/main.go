@@ -92,7 +92,7 @@ activity of a known kind, removes secrets and personal data, and stores it exact
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand(p.runCommand(), p.execCommand(), p.validateCommand(), p.testCommand(), p.queryCommand(), p.deadletterCommand(), p.healthCommand(), p.setupCommand(), p.serveCommand(), p.keysCommand(), p.versionCommand())
+	root.AddCommand(p.runCommand(), p.execCommand(), p.validateCommand(), p.testCommand(), p.queryCommand(), p.tailCommand(), p.exportCommand(), p.deadletterCommand(), p.healthCommand(), p.setupCommand(), p.serveCommand(), p.keysCommand(), p.versionCommand())
 	return root
 }
 
