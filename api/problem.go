@@ -38,8 +38,9 @@ func problemOf(err error) problem {
 		p.Status, p.Detail, p.Errors = http.StatusUnprocessableEntity, "the question has mistakes", mistakes
 	}
 	for known, status := range map[error]int{
-		errForbidden: http.StatusForbidden, errOrigin: http.StatusForbidden, errNoRoute: http.StatusNotFound, errMethod: http.StatusMethodNotAllowed,
-		errTooMany: http.StatusTooManyRequests, errTooManyStreams: http.StatusTooManyRequests, search.ErrNotFound: http.StatusNotFound,
+		errForbidden: http.StatusForbidden, errNoUser: http.StatusForbidden, errOrigin: http.StatusForbidden, errNoRoute: http.StatusNotFound,
+		errMethod: http.StatusMethodNotAllowed, errTooMany: http.StatusTooManyRequests, errTooManyStreams: http.StatusTooManyRequests,
+		search.ErrNotFound: http.StatusNotFound,
 	} {
 		if errors.Is(err, known) {
 			p.Status, p.Detail = status, known.Error()

@@ -200,6 +200,9 @@ func answerWhole(v *view, m *match, now time.Time) ([]byte, error) {
 }
 
 func encode(answer any) ([]byte, error) {
+	if p, ok := answer.(page); ok {
+		return p.encode(), nil
+	}
 	var body bytes.Buffer
 	enc := json.NewEncoder(&body)
 	enc.SetEscapeHTML(false) // documents stay as they are stored

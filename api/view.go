@@ -27,8 +27,6 @@ type view struct {
 // name tells callers apart.
 func (v *view) name() string { return v.caller.By + "\x00" + v.caller.Tenant + "\x00" + v.caller.User }
 
-var _ search.Store = (*view)(nil)
-
 // Search answers what the caller may see of the answer to q.
 func (v *view) Search(ctx context.Context, q search.Query) (search.Page, error) {
 	q, err := v.scope(q)
@@ -38,13 +36,13 @@ func (v *view) Search(ctx context.Context, q search.Query) (search.Page, error) 
 	return v.store.Search(ctx, q)
 }
 
-// Count counts what the caller may see of the answer to q.
-func (v *view) Count(ctx context.Context, q search.Query) (int64, error) {
+// Aggregate computes numbers of what the caller may see of what q selects.
+func (v *view) Aggregate(ctx context.Context, q search.Query, as ...search.Aggregation) ([]search.Table, error) {
 	q, err := v.scope(q)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return v.store.Count(ctx, q)
+	return v.store.Aggregate(ctx, q, as...)
 }
 
 // Follow subscribes to what arrives, as far as the caller may see it.

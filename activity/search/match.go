@@ -16,6 +16,7 @@ type Matcher struct {
 	kinds    []string
 	from, to int64 // nanoseconds since 1970; 0 for no bound
 	where    []Condition
+	either   [][]Condition
 	text     Text
 	worded   bool
 }
@@ -26,7 +27,7 @@ func NewMatcher(q Query) (*Matcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Matcher{text: text, worded: len(text.Must)+len(text.Not) > 0, where: q.Where}
+	m := &Matcher{text: text, worded: len(text.Must)+len(text.Not) > 0, where: q.Where, either: q.Either}
 	for _, k := range q.Kinds {
 		m.kinds = append(m.kinds, k.String())
 	}
@@ -74,6 +75,15 @@ func (d *Document) equals(j uint32, s string) bool {
 	return d.text(j) == s
 }
 
+func (d *Document) answersAll(where []Condition) bool {
+	for i := range where {
+		if !d.answers(&where[i]) {
+			return false
+		}
+	}
+	return true
+}
+
 // Matches reports whether the document answers the question.
 func (m *Matcher) Matches(d *Document) bool {
 	if kind := d.node(activity.KindField); len(m.kinds) > 0 && !slices.ContainsFunc(m.kinds, func(k string) bool { return d.equals(kind, k) }) {
@@ -85,10 +95,11 @@ func (m *Matcher) Matches(d *Document) bool {
 			return false
 		}
 	}
-	for i := range m.where {
-		if !d.answers(&m.where[i]) {
-			return false
-		}
+	if !d.answersAll(m.where) {
+		return false
+	}
+	if len(m.either) > 0 && !slices.ContainsFunc(m.either, d.answersAll) {
+		return false
 	}
 	return !m.worded || m.text.Matches(d.texts())
 }

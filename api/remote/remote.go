@@ -1,4 +1,4 @@
-// Package remote asks the read API of another machine: it is a search.Store over HTTP.
+// Package remote asks the read API of another machine: search.Searcher over HTTP, and what else commands ask.
 package remote
 
 import (
@@ -28,10 +28,7 @@ type Client struct {
 	http  *http.Client
 }
 
-var _ search.Store = (*Client)(nil)
-
-// ErrAtLeast comes with a count that is a lower bound.
-var ErrAtLeast = errors.New("there are more")
+var _ search.Searcher = (*Client)(nil)
 
 const (
 	maxAnswer  = 256 << 20 // bytes of one page
@@ -215,14 +212,18 @@ func (c *Client) Search(ctx context.Context, q search.Query) (search.Page, error
 	return page, nil
 }
 
-// Count returns how many match: with ErrAtLeast, where there are more than the API counts.
+// Count returns how many match.
 func (c *Client) Count(ctx context.Context, q search.Query) (int64, error) {
-	q.Limit, q.Offset, q.Cursor, q.Fields, q.Sort = 1, 0, "", []string{"id"}, nil
-	p, err := c.Search(ctx, q)
-	if err == nil && p.TotalAtLeast {
-		err = ErrAtLeast
+	q.Limit, q.Offset, q.Cursor, q.Fields, q.Sort = 0, 0, "", nil, nil
+	params, err := q.Params()
+	if err != nil {
+		return 0, err
 	}
-	return p.Total, err
+	var numbers struct {
+		Total int64 `json:"total"`
+	}
+	err = c.read(ctx, "/activities/aggregate", params, &numbers)
+	return numbers.Total, err
 }
 
 // Get returns a document.

@@ -93,7 +93,7 @@ func (o *exportFlags) complete(q search.Query) (export.Format, error) {
 }
 
 // export writes what q finds.
-func (p *program) export(ctx context.Context, store search.Store, q search.Query, o exportFlags, format export.Format) error {
+func (p *program) export(ctx context.Context, store reader, q search.Query, o exportFlags, format export.Format) error {
 	columns := export.Columns(q.Kinds, q.Fields)
 	if o.output == "-" {
 		out := newPacked(p.stdout, o.gzip)
@@ -125,7 +125,7 @@ func (p *program) export(ctx context.Context, store search.Store, q search.Query
 }
 
 // exportFile writes to a file what it does not have yet, durably, and returns how many activities it has.
-func (p *program) exportFile(ctx context.Context, store search.Store, q search.Query, o exportFlags, format export.Format, columns []string, file *os.File) (int64, error) {
+func (p *program) exportFile(ctx context.Context, store reader, q search.Query, o exportFlags, format export.Format, columns []string, file *os.File) (int64, error) {
 	var before wholePart
 	if o.resume {
 		var err error
@@ -156,7 +156,7 @@ func (p *program) exportFile(ctx context.Context, store search.Store, q search.Q
 }
 
 // exportTo writes what q finds, with its progress on a terminal.
-func (p *program) exportTo(ctx context.Context, store search.Store, q search.Query, limit int, out *packed, w *export.Writer) error {
+func (p *program) exportTo(ctx context.Context, store reader, q search.Query, limit int, out *packed, w *export.Writer) error {
 	bar, err := p.newBar(ctx, store, q, limit)
 	if err != nil {
 		return err
@@ -181,20 +181,19 @@ func (p *program) exportTo(ctx context.Context, store search.Store, q search.Que
 type bar struct {
 	screen *screen // nil elsewhere
 	total  int64
-	more   string
 	began  time.Time
 	shown  time.Time
 }
 
-func (p *program) newBar(ctx context.Context, store search.Store, q search.Query, limit int) (*bar, error) {
+func (p *program) newBar(ctx context.Context, store reader, q search.Query, limit int) (*bar, error) {
 	if !isTerminal(p.stderr) {
 		return &bar{}, nil
 	}
-	total, more, err := countOf(ctx, store, q)
-	if limit > 0 && total > int64(limit) {
-		total, more = int64(limit), ""
+	total, err := store.Count(ctx, q)
+	if limit > 0 {
+		total = min(total, int64(limit))
 	}
-	return &bar{newScreen(p.stderr, true), total, more, time.Now(), time.Time{}}, err
+	return &bar{newScreen(p.stderr, true), total, time.Now(), time.Time{}}, err
 }
 
 func (b *bar) show(n int64) {
@@ -205,15 +204,12 @@ func (b *bar) show(n int64) {
 	b.screen.show(b.text(n, time.Since(b.began)))
 }
 
-// text is the line: a bar where the total is known, how many, and how many a second.
+// text is the line: a bar, how many, and how many a second.
 func (b *bar) text(n int64, took time.Duration) string {
 	const width = 30
-	line := ""
-	if b.total > 0 && b.more == "" {
-		full := int(min(n, b.total) * width / b.total)
-		line = "[" + strings.Repeat("=", full) + strings.Repeat(" ", width-full) + "] "
-	}
-	return fmt.Sprintf("%s%s of %s%s  %s/s", line, count(n), b.more, count(b.total), count(int64(float64(n)/max(took.Seconds(), 0.001))))
+	full := int(min(n, b.total) * width / max(b.total, 1))
+	return fmt.Sprintf("[%s%s] %s of %s  %s/s", strings.Repeat("=", full), strings.Repeat(" ", width-full),
+		count(n), count(b.total), count(int64(float64(n)/max(took.Seconds(), 0.001))))
 }
 
 func (b *bar) end() {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/activity/search"
-	"github.com/truledgr/activity-agent/api/remote"
 )
 
 func (p *program) queryCommand() *cobra.Command {
@@ -122,7 +120,7 @@ func printable(s string) string {
 	}, s)
 }
 
-func (p *program) queryTable(ctx context.Context, store search.Store, q search.Query, limit int) error {
+func (p *program) queryTable(ctx context.Context, store reader, q search.Query, limit int) error {
 	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "TIME\tKIND\tTYPE\tUSER\tWHAT")
 	shown := int64(0)
@@ -141,19 +139,10 @@ func (p *program) queryTable(ctx context.Context, store search.Store, q search.Q
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	all, more, err := countOf(ctx, store, q)
+	all, err := store.Count(ctx, q)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(p.stderr, "%d of %s%d\n", shown, more, all)
+	_, err = fmt.Fprintf(p.stderr, "%d of %d\n", shown, all)
 	return err
-}
-
-// countOf counts; more is what to write before a count that is a lower bound.
-func countOf(ctx context.Context, store search.Store, q search.Query) (n int64, more string, err error) {
-	n, err = store.Count(ctx, q)
-	if errors.Is(err, remote.ErrAtLeast) {
-		return n, "more than ", nil
-	}
-	return n, "", err
 }

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
 
+	"github.com/oklog/ulid/v2"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
@@ -37,8 +39,15 @@ func (p *program) sourceFlags(cmd *cobra.Command) *source {
 	return s
 }
 
+// A reader is a store or an API as commands ask it.
+type reader interface {
+	search.Searcher
+	Count(ctx context.Context, q search.Query) (int64, error)
+	Get(ctx context.Context, id ulid.ULID) (json.RawMessage, error)
+}
+
 // open opens it for questions; done must be called.
-func (s *source) open() (store search.Store, done func() error, err error) {
+func (s *source) open() (store reader, done func() error, err error) {
 	if *s.url == "" {
 		if *s.tokenFile != "" {
 			return nil, nil, usageError{errors.New("--token-file is for --url: the store needs no token")}
@@ -79,7 +88,7 @@ type subscription interface {
 }
 
 // follower returns what subscribes to the activities, whole, that arrive at a store that open has opened.
-func follower(store search.Store, q search.Query) (func(ctx context.Context, after string) (subscription, error), error) {
+func follower(store reader, q search.Query) (func(ctx context.Context, after string) (subscription, error), error) {
 	switch s := store.(type) {
 	case *remote.Client:
 		q.Fields = nil

@@ -80,7 +80,7 @@ type tailing struct {
 }
 
 // run marks the place where the live part begins, shows what is there, and goes on from the mark.
-func (t *tailing) run(ctx context.Context, store search.Store) error {
+func (t *tailing) run(ctx context.Context, store reader) error {
 	subscribe, err := follower(store, t.q)
 	if err != nil {
 		return err
@@ -151,7 +151,7 @@ func (t *tailing) follow(ctx context.Context, sub subscription, mark string) (st
 }
 
 // history shows what is there before the live part, oldest first.
-func (t *tailing) history(ctx context.Context, store search.Store) error {
+func (t *tailing) history(ctx context.Context, store reader) error {
 	q := t.q
 	q.Fields = nil // to know the ids
 	t.shown = map[ulid.ULID]struct{}{}
