@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"github.com/truledgr/activity-agent/activity/search"
@@ -29,8 +30,19 @@ type Options struct {
 	// Pseudonym is what documents have for a user's name, where identities are hashed; nil where they are kept. It is
 	// called by many goroutines.
 	Pseudonym func(user string) string
+	// Took takes how long each request took, by route and status: see NewTook. Nil for nothing.
+	Took *prometheus.HistogramVec
 	// Now is the clock; nil for time.Now.
 	Now func() time.Time
+}
+
+// NewTook makes the metric of Options.Took. A request whose route is not known, and one of nobody known, has the route "".
+func NewTook() *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "activity_agent_api_request_seconds",
+		Help:    "How long requests of the read API took, by route and status.",
+		Buckets: []float64{.005, .02, .1, .5, 2, 10, 30},
+	}, []string{"route", "status"})
 }
 
 // A Server answers requests.
@@ -135,8 +147,12 @@ func (s *Server) log(id string, v *view, m *match, status int, began time.Time, 
 	if status == http.StatusUnprocessableEntity {
 		err = nil // it has the names of parameters, which can be anything
 	}
+	took := s.o.Now().Sub(began)
+	if s.o.Took != nil {
+		s.o.Took.WithLabelValues(m.pattern(), strconv.Itoa(status)).Observe(took.Seconds())
+	}
 	fields := []zap.Field{zap.String("request_id", id), zap.String("by", v.caller.By), zap.String("user_id", v.user), zap.String("role", string(v.caller.Role)),
-		zap.String("route", m.pattern()), zap.Int("status", status), zap.Duration("took", s.o.Now().Sub(began)), zap.Error(err)}
+		zap.String("route", m.pattern()), zap.Int("status", status), zap.Duration("took", took), zap.Error(err)}
 	if end != "" {
 		fields = append(fields, zap.String("end", end))
 	}
