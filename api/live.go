@@ -250,7 +250,7 @@ func serveSocket(w *stream, r *http.Request, sub *live.Subscription, fields []st
 
 type socket struct {
 	conn *websocket.Conn
-	ctx  context.Context //nolint:containedctx // the connection's: it is done when the client goes
+	ctx  context.Context // of the connection: done when the client is gone
 }
 
 // message is what a WebSocket carries: an activity and the place after it, or a place alone.

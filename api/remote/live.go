@@ -40,7 +40,7 @@ func (c *Client) Follow(ctx context.Context, q search.Query, after string) (*Str
 		header.Set("Last-Event-ID", after)
 	}
 	ctx, stop := context.WithCancel(ctx)
-	answer, err := c.get(ctx, "/activities/live", params, header)
+	answer, err := c.get(ctx, "/activities/live", params, header) //nolint:bodyclose // Stream.Close does
 	if err != nil {
 		stop()
 		return nil, err
