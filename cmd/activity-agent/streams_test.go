@@ -256,3 +256,47 @@ func TestCSVOfAnExportHasEveryActivity(t *testing.T) {
 		t.Fatalf("exit %d: %s: %d rows, %v", code, errs, len(rows), err)
 	}
 }
+
+// TestLiveReadersWaitForAnAgentThatWasKilled: those who read along get each activity once, over kills of the agent.
+func TestLiveReadersWaitForAnAgentThatWasKilled(t *testing.T) {
+	t.Parallel()
+	const lines, kills = 2000, 2
+	for _, store := range []string{"sqlite", "elasticsearch"} {
+		t.Run(store, func(t *testing.T) {
+			t.Parallel()
+			s := shipped(t, store, 10)
+			s.exe = binary(t)
+			token, address := s.tokenFile(), serving(t, s)
+			tails := []*background{
+				start(t, "tail", "-c", s.config, "-n", "1", "--json"),
+				start(t, "tail", "--url", "http://"+address, "--token-file", token, "-n", "1", "--json"),
+			}
+			for _, b := range tails {
+				b.lines(t, 1)
+			}
+			for range kills {
+				before := len(tails[0].lines(t, 1))
+				cmd := s.command("run", "-c", s.config)
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				if err := s.write(lines/kills, true); err != nil {
+					t.Error(err)
+				}
+				tails[0].lines(t, before+1) // it is at work
+				if err := cmd.Process.Kill(); err != nil {
+					t.Fatal(err)
+				}
+				_ = cmd.Wait()
+			}
+			s.runToEnd()
+			for i, b := range tails {
+				if got := b.lines(t, lines+1); len(got) != lines+1 {
+					t.Errorf("tail %d shows %d lines, want %d", i, len(got), lines+1)
+				} else {
+					onceEach(t, got)
+				}
+			}
+		})
+	}
+}
