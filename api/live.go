@@ -160,8 +160,10 @@ func serveEvents(w *stream, r *http.Request, sub *live.Subscription, fields []st
 	}
 	c := &eventStream{w: w}
 	err := follow(r.Context(), sub, c, fields, still)
-	w.end = err.Error()
-	if !errors.Is(err, errGone) && !errors.Is(err, context.Canceled) {
+	if errors.Is(err, context.Canceled) {
+		err = errGone
+	}
+	if w.end = err.Error(); !errors.Is(err, errGone) {
 		c.end(endReason(err))
 	}
 	return nil

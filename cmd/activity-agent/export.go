@@ -28,7 +28,7 @@ func (p *program) exportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export -c FILE | --url ADDRESS",
 		Short: "Write activities to a file: NDJSON, CSV or JSON",
-		Long: "Writes all activities that match, newest first, to a file or standard output. " + sourceHelp + "\n\n" + filterHelp + `
+		Long: "Writes all activities that match, newest first, to a file or standard output.\n\n" + sourceHelp + "\n\n" + filterHelp + `
 
 A file is written as FILE.part and renamed when it is whole. What was interrupted goes on with --resume and the same flags.
 In CSV, a text that a spreadsheet would take for a formula has an apostrophe before it; see docs/api.md.`,

@@ -19,7 +19,7 @@ func (p *program) queryCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "query -c FILE | --url ADDRESS",
 		Short: "Search the store",
-		Long:  "Searches activities, newest first. " + sourceHelp + "\n\n" + filterHelp,
+		Long:  "Searches activities, newest first.\n\n" + sourceHelp + "\n\n" + filterHelp,
 		Example: `  activity-agent query -c agent.yaml --kind auth_event --from -24h
   activity-agent query -c agent.yaml --user-id u-1042 --q '"card declined" -test'
   activity-agent query -c agent.yaml --where status_code.gte=500 --fields @timestamp,endpoint --json

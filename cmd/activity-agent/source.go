@@ -28,7 +28,7 @@ type source struct {
 }
 
 // sourceHelp explains the flags.
-const sourceHelp = `Reads the configured store, while an agent may be writing to it, or with --url asks the read API there, as the
+const sourceHelp = `Reads the configured store, while an agent may be writing to it, or with --url asks the read API at that address, as the
 caller whose token is in --token-file or in the environment variable ` + tokenVariable + `.`
 
 // sourceFlags adds the flags to a command.

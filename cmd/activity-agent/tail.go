@@ -23,8 +23,10 @@ func (p *program) tailCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tail -c FILE | --url ADDRESS",
 		Short: "Show activities as they arrive",
-		Long: `Shows the last activities, and then each one that arrives, late ones included, until it is interrupted. ` + sourceHelp + `
-A connection that is lost is made again, and nothing is missed or shown twice.
+		Long: `Shows the last activities, and then each one that arrives, late ones included, until it is interrupted. A connection
+that is lost is made again, and nothing is missed or shown twice.
+
+` + sourceHelp + `
 
 ` + filterHelp,
 		Example: `  activity-agent tail -c agent.yaml
