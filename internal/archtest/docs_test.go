@@ -79,7 +79,7 @@ func TestLogLinesInDocumentsExist(t *testing.T) {
 		for _, m := range regexp.MustCompile("`msg: ([^`]+)`").FindAllStringSubmatch(doc, -1) {
 			named++
 			_, rest, _ := strings.Cut(m[1], " ")
-			whole, part := strconv.Quote(m[1]), strconv.Quote(" " + rest)
+			whole, part := strconv.Quote(m[1]), strconv.Quote(" "+rest)
 			if !strings.Contains(all, strings.TrimSuffix(whole, `"`)) && !strings.Contains(all, part) {
 				t.Errorf("%s names the log line %q, which nothing logs", name, m[1])
 			}
