@@ -436,3 +436,16 @@ func TestDashboardsPlaceEveryPanelWithoutOverlap(t *testing.T) {
 		}
 	}
 }
+
+func TestThePageNamesEveryDashboard(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/kibana.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range dashboards() {
+		if !strings.Contains(string(page), "\n| "+d.title+" | ") {
+			t.Errorf("docs/kibana.md does not say what %s shows", d.title)
+		}
+	}
+}
