@@ -33,6 +33,9 @@ func TestConfigurationsInDocumentsAreRight(t *testing.T) {
 		}
 		for _, block := range yamlBlock.FindAllSubmatch(text, -1) {
 			given := fromFile.ReplaceAllString(string(block[1]), "a-secret-of-thirty-two-bytes-or-more")
+			if strings.Contains(given, "{{") {
+				continue // a template of Helm's
+			}
 			var keys map[string]any
 			if err := yaml.Unmarshal([]byte(given), &keys); err != nil {
 				t.Errorf("%s: %v in\n%s", name, err, given)
