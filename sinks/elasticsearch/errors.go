@@ -17,10 +17,15 @@ type Error struct {
 	Op     string // what was being done
 	Status int    // of HTTP, or of one item of a bulk request
 	Type   string // Elasticsearch's name for the error; "" where the answer was not Elasticsearch's
+	Of     string // who answered; "" is Elasticsearch
 }
 
 func (e *Error) Error() string {
-	text := fmt.Sprintf("%s: Elasticsearch answered %d", e.Op, e.Status)
+	of := e.Of
+	if of == "" {
+		of = "Elasticsearch"
+	}
+	text := fmt.Sprintf("%s: %s answered %d", e.Op, of, e.Status)
 	if e.Type != "" {
 		text += " " + e.Type
 	} else if s := http.StatusText(e.Status); s != "" {
@@ -35,6 +40,10 @@ func (e *Error) Error() string {
 // advice says what to do.
 func (e *Error) advice() string {
 	switch {
+	case e.Of != "" && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden):
+		return "check store.elasticsearch.api_key, or username and password: it needs Kibana's privilege All on Saved Objects Management and on what is imported"
+	case e.Of != "":
+		return "look at Kibana's log"
 	case e.Type == "cluster_block_exception":
 		return "an index is blocked for writing, as it is when a disk is nearly full or somebody set it read-only: free space, or lift the block"
 	case e.Type == "index_not_found_exception":
@@ -46,7 +55,7 @@ func (e *Error) advice() string {
 	case e.Status == http.StatusUnauthorized:
 		return "check store.elasticsearch.api_key, or username and password; secret files are read again each time"
 	case e.Status == http.StatusForbidden:
-		return "the API key or user lacks a privilege: it needs create_doc and auto_configure on the indices, see docs/elasticsearch.md"
+		return "the API key or user lacks a privilege: the agent needs create_doc and auto_configure on the indices, setup and others need more, see docs/elasticsearch.md"
 	case e.Status == http.StatusTooManyRequests:
 		return "it is overloaded and asks to come again"
 	case e.Status >= 500:
