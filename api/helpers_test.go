@@ -81,7 +81,7 @@ func liteStore(t *testing.T) search.Store {
 		t.Fatal(err)
 	}
 	fill(t, s)
-	r, err := sqlite.OpenReader(c)
+	r, err := sqlite.OpenReader(c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func elasticStore(t *testing.T) search.Store {
 	}
 	fill(t, s)
 	n.MustDo(t, "POST", "/"+c.IndexPrefix+"-*/_refresh", "", nil)
-	r, err := elasticsearch.OpenReader(c)
+	r, err := elasticsearch.OpenReader(c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

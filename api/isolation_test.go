@@ -94,7 +94,7 @@ func attempts() []url.Values {
 		all = append(all, url.Values{"kind": {k.String()}})
 	}
 	order := (&search.Query{}).Order()
-	return append(all, url.Values{"cursor": {search.EncodeCursor(order, []any{day0.Add(24 * time.Hour).UnixNano(), idOf(10).String()})}},
+	return append(all, url.Values{"cursor": {search.EncodeCursor(nil, order, []any{day0.Add(24 * time.Hour).UnixNano(), idOf(10).String()})}},
 		url.Values{"id": {idOf(0).String(), idOf(8).String(), idOf(15).String()}})
 }
 
@@ -123,7 +123,7 @@ func TestNobodySeesWhatIsNotTheirs(t *testing.T) {
 	t.Parallel()
 	s := serve(t, liteStore(t), nil)
 	for _, g := range guests(t) {
-		for _, rt := range routes() {
+		for _, rt := range routes(nil) {
 			seen := 0
 			for _, path := range rt.paths() {
 				questions := attempts()

@@ -26,9 +26,9 @@ var (
 	sighted  = []access.Role{access.Auditor, access.Admin}
 )
 
-// routes are all there are.
-func routes() []route {
-	return []route{
+// routes are all there are, with one for each kind that m declares.
+func routes(m *activity.Model) []route {
+	all := []route{
 		{"/activities", everyone, list(activity.NoKind)},
 		{"/activities/{id}", everyone, one},
 		{"/activities/api-transactions", everyone, list(activity.APITransaction)},
@@ -39,6 +39,12 @@ func routes() []route {
 		{"/activities/system-events", sighted, list(activity.SystemEvent)},
 		{"/activities/admin/users/{user_id}/activities", sighted, ofUser},
 	}
+	for _, k := range m.Kinds() {
+		if word := m.RouteWord(k); word != "" {
+			all = append(all, route{"/activities/" + word, everyone, list(k)})
+		}
+	}
+	return all
 }
 
 // page is the body of a list.
@@ -58,7 +64,7 @@ func list(kind activity.Kind) func(*view, *http.Request, time.Time) (any, error)
 		kinds = []activity.Kind{kind}
 	}
 	return func(v *view, r *http.Request, now time.Time) (any, error) {
-		q, err := question(r, kinds, now)
+		q, err := question(v.model, r, kinds, now)
 		if err != nil {
 			return nil, err
 		}
@@ -68,7 +74,7 @@ func list(kind activity.Kind) func(*view, *http.Request, time.Time) (any, error)
 
 // ofUser answers with a page of what one user did.
 func ofUser(v *view, r *http.Request, now time.Time) (any, error) {
-	q, err := question(r, nil, now)
+	q, err := question(v.model, r, nil, now)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +95,7 @@ func one(v *view, r *http.Request, _ time.Time) (any, error) {
 }
 
 // question reads the parameters.
-func question(r *http.Request, kinds []activity.Kind, now time.Time) (search.Query, error) {
+func question(m *activity.Model, r *http.Request, kinds []activity.Kind, now time.Time) (search.Query, error) {
 	params, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return search.Query{}, &search.ParamError{Param: "?", Problem: "the parameters are not percent-encoded as in RFC 3986"}
@@ -97,7 +103,7 @@ func question(r *http.Request, kinds []activity.Kind, now time.Time) (search.Que
 	if _, ok := params["kind"]; ok && kinds != nil {
 		return search.Query{}, &search.ParamError{Param: "kind", Problem: "this route is of one kind: ask /activities/ for others"}
 	}
-	return search.Parse(params, kinds, now)
+	return search.Parse(m, params, kinds, now)
 }
 
 func answer(v *view, r *http.Request, q search.Query) (any, error) {

@@ -16,12 +16,15 @@ import (
 	"github.com/oklog/ulid/v2"
 	"go.uber.org/zap"
 
+	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/activity/search"
 	"github.com/truledgr/activity-agent/api/access"
 )
 
 // Options are what a server is made of.
 type Options struct {
+	// Model is the kinds and fields there are; nil for the built-in ones.
+	Model  *activity.Model
 	Config Config
 	Store  search.Store
 	Logger *zap.Logger
@@ -49,7 +52,7 @@ func New(o Options) (*Server, error) {
 		o.Now = time.Now
 	}
 	s := &Server{o: o, gate: access.NewGate(o.Config.Auth), limit: newLimiter(o.Config.RateLimit), mux: http.NewServeMux()}
-	for _, rt := range routes() {
+	for _, rt := range routes(o.Model) {
 		s.mux.HandleFunc("GET "+rt.path, found(rt))
 		s.mux.HandleFunc("GET "+rt.path+"/{$}", found(rt))
 	}
@@ -119,7 +122,7 @@ func (s *Server) answer(h http.Header, r *http.Request, now time.Time) (v view, 
 	if err != nil {
 		return v, "", nil, denial{err}
 	}
-	v = view{store: s.o.Store, caller: caller, user: caller.User}
+	v = view{model: s.o.Model, store: s.o.Store, caller: caller, user: caller.User}
 	if s.o.Pseudonym != nil && caller.User != "" {
 		v.user = s.o.Pseudonym(caller.User)
 	}

@@ -14,6 +14,7 @@ import (
 
 // A view is the store as one caller may see it. It is the only place where isolation is added, and all that handlers have.
 type view struct {
+	model  *activity.Model
 	store  search.Store
 	caller access.Caller
 	// user is the caller as documents name them: a pseudonym where identities are hashed.
@@ -40,7 +41,7 @@ func (v *view) Get(ctx context.Context, id ulid.ULID) (json.RawMessage, error) {
 
 // kinds are those that the caller may see.
 func (v *view) kinds() []activity.Kind {
-	all := activity.Kinds()
+	all := v.model.Kinds()
 	if !v.caller.Role.Sees() {
 		all = slices.DeleteFunc(slices.Clone(all), func(k activity.Kind) bool { return k == activity.SystemEvent })
 	}
@@ -85,7 +86,7 @@ func (v *view) sees(doc json.RawMessage) bool {
 		}
 		return s
 	}
-	kind, ok := activity.ParseKind([]byte(text(activity.KindField)))
+	kind, ok := v.model.ParseKind([]byte(text(activity.KindField)))
 	if !ok || !slices.Contains(v.kinds(), kind) {
 		return false
 	}

@@ -23,8 +23,8 @@ var errNotCursor = errors.New("not a cursor")
 
 // EncodeCursor makes the cursor after a document. values belong to the keys of order, one each: string, int64, float64, or
 // nil for a field that the document does not have; dates as int64 nanoseconds since 1970, bools as 0 or 1.
-func EncodeCursor(order []SortKey, values []any) string {
-	b, err := json.Marshal(cursor{FormatSort(order), values})
+func EncodeCursor(m *activity.Model, order []SortKey, values []any) string {
+	b, err := json.Marshal(cursor{FormatSort(m, order), values})
 	if err != nil {
 		return "" // NaN and infinities, which no JSON document holds
 	}
@@ -33,7 +33,7 @@ func EncodeCursor(order []SortKey, values []any) string {
 
 // DecodeCursor returns the values that EncodeCursor was given, or a *ParamError when the text is no cursor or belongs to
 // another order.
-func DecodeCursor(order []SortKey, text string) ([]any, error) {
+func DecodeCursor(m *activity.Model, order []SortKey, text string) ([]any, error) {
 	bad := &ParamError{Param: "cursor", Problem: `is not one: pass the "next" of the page before unchanged`}
 	b, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil {
@@ -45,21 +45,21 @@ func DecodeCursor(order []SortKey, text string) ([]any, error) {
 	if d.Decode(&c) != nil || len(c.Values) == 0 {
 		return nil, bad
 	}
-	if c.Sort != FormatSort(order) {
+	if c.Sort != FormatSort(m, order) {
 		return nil, &ParamError{Param: "cursor", Problem: "belongs to another sort order: keep sort= as it was on the first page"}
 	}
 	if len(c.Values) != len(order) {
 		return nil, bad
 	}
 	for i := range order {
-		if c.Values[i], err = cursorValue(order[i].Field, c.Values[i]); err != nil {
+		if c.Values[i], err = cursorValue(m, order[i].Field, c.Values[i]); err != nil {
 			return nil, bad
 		}
 	}
 	return c.Values, nil
 }
 
-func cursorValue(f activity.FieldID, v any) (any, error) {
+func cursorValue(m *activity.Model, f activity.FieldID, v any) (any, error) {
 	if f == activity.ID {
 		s, _ := v.(string)
 		_, err := ulid.ParseStrict(s)
@@ -68,7 +68,7 @@ func cursorValue(f activity.FieldID, v any) (any, error) {
 	if v == nil && f != activity.Timestamp {
 		return nil, nil
 	}
-	switch f.Type() {
+	switch m.FieldType(f) {
 	case activity.Double:
 		n, _ := v.(json.Number)
 		return n.Float64()
@@ -84,7 +84,7 @@ func cursorValue(f activity.FieldID, v any) (any, error) {
 }
 
 // FormatSort writes an order as the parameter sort= takes it: "-@timestamp,id".
-func FormatSort(order []SortKey) string {
+func FormatSort(m *activity.Model, order []SortKey) string {
 	var b strings.Builder
 	for i, k := range order {
 		if i > 0 {
@@ -93,7 +93,7 @@ func FormatSort(order []SortKey) string {
 		if k.Descending {
 			b.WriteByte('-')
 		}
-		b.WriteString(k.Field.Name())
+		b.WriteString(m.FieldName(k.Field))
 	}
 	return b.String()
 }

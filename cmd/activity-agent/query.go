@@ -31,7 +31,7 @@ FIELD.gte=, .lte=, .gt=, .lt=, .exists=, .prefix=, and details.KEY=VALUE.`,
 	f := cmd.Flags()
 	values := map[string]*[]string{}
 	for _, flag := range []struct{ name, param, help string }{
-		{"kind", "kind", "of these `kinds`: " + kindList()},
+		{"kind", "kind", "of these `kinds`: " + kindList() + ", or of your own"},
 		{"activity-type", "activity_type", "of this `type`, such as user_login"},
 		{"user-id", "user_id", "by this `user`"},
 		{"entity-type", "entity_type", "about this `sort` of thing"},
@@ -63,10 +63,6 @@ FIELD.gte=, .lte=, .gt=, .lt=, .exists=, .prefix=, and details.KEY=VALUE.`,
 			}
 			params[name] = append(params[name], value)
 		}
-		q, err := search.Parse(params, nil, time.Now())
-		if err != nil {
-			return usageError{err}
-		}
 		if *limit < 0 {
 			return usageError{fmt.Errorf("--limit: must not be negative")}
 		}
@@ -74,7 +70,11 @@ FIELD.gte=, .lte=, .gt=, .lt=, .exists=, .prefix=, and details.KEY=VALUE.`,
 		if err != nil {
 			return err
 		}
-		store, done, err := openSearch(c.Store)
+		q, err := search.Parse(c.Model(), params, nil, time.Now())
+		if err != nil {
+			return usageError{err}
+		}
+		store, done, err := openSearch(c.Store, c.Model())
 		if err != nil {
 			return err
 		}

@@ -45,16 +45,16 @@ func (p *program) serveAPI(ctx context.Context, c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	store, done, err := openSearch(c.Store)
+	store, done, err := openSearch(c.Store, c.Model())
 	if err != nil {
 		return err
 	}
 	defer func() { _ = done() }()
-	pseudonym, err := pseudonymiser(c.Pipeline.Redact)
+	pseudonym, err := pseudonymiser(c.Pipeline.Redact, c.Model())
 	if err != nil {
 		return usageError{err}
 	}
-	server, err := api.New(api.Options{Config: c.API, Store: store, Logger: log, Pseudonym: pseudonym})
+	server, err := api.New(api.Options{Config: c.API, Model: c.Model(), Store: store, Logger: log, Pseudonym: pseudonym})
 	if err != nil {
 		return usageError{err}
 	}
@@ -67,8 +67,8 @@ func (p *program) serveAPI(ctx context.Context, c *config.Config) error {
 }
 
 // pseudonymiser returns what the pipeline makes of a user_id; nil where it keeps them.
-func pseudonymiser(c redact.Config) (func(string) string, error) {
-	rules, err := redact.Compile(c)
+func pseudonymiser(c redact.Config, m *activity.Model) (func(string) string, error) {
+	rules, err := redact.Compile(c, m)
 	if err != nil {
 		return nil, err
 	}

@@ -43,11 +43,11 @@ and the agent can do with one that may only write.`,
 		case es == nil:
 			return usageError{errors.New("there is nothing to set up: the store is not Elasticsearch (store.elasticsearch)")}
 		case *dry:
-			return p.printTemplates(es.Templates(true))
+			return p.printTemplates(es.Templates(c.Model(), true))
 		case *export != "":
-			return p.exportTemplates(es.Templates(true), *export)
+			return p.exportTemplates(es.Templates(c.Model(), true), *export)
 		}
-		done, err := elasticsearch.Install(cmd.Context(), *es)
+		done, err := elasticsearch.Install(cmd.Context(), *es, c.Model())
 		if err != nil {
 			return err
 		}

@@ -30,9 +30,9 @@ type Template struct {
 // object is a JSON object; encoding/json writes its members in the order of their names.
 type object = map[string]any
 
-// Templates returns a component template that all kinds share, and an index template for each kind. exact says whether the
+// Templates returns a component template that all kinds share, and an index template for each kind of m. exact says whether the
 // cluster can cut text into words just as search.AppendWords does: see textParts.
-func (c Config) Templates(exact bool) []Template {
+func (c Config) Templates(m *activity.Model, exact bool) []Template {
 	common := c.IndexPrefix + "-common"
 	settings := object{
 		"number_of_shards":     1,
@@ -45,20 +45,21 @@ func (c Config) Templates(exact bool) []Template {
 	out := []Template{template("component_template", common, object{
 		"template": object{
 			"settings": object{"index": settings},
-			"mappings": object{"dynamic": false, "properties": properties(func(f activity.Field) bool { return f.Kinds == activity.AllKinds }, exact)},
+			"mappings": object{"dynamic": false, "properties": properties(m, func(f activity.Field) bool { return f.Kinds == activity.AllKinds }, exact)},
 		},
 	})}
-	for _, k := range activity.Kinds() {
-		out = append(out, template("index_template", c.IndexPrefix+"-"+k.Family(), object{
-			"index_patterns": []string{c.IndexPrefix + "-" + k.Family() + "-*"},
+	for _, k := range m.Kinds() {
+		name := c.IndexPrefix + "-" + m.Family(k)
+		out = append(out, template("index_template", name, object{
+			"index_patterns": []string{name + "-*"},
 			// The users' own settings, such as a life cycle, go into a component template of this name, and win.
 			"composed_of":                        []string{common, c.IndexPrefix + "@custom"},
 			"ignore_missing_component_templates": []string{c.IndexPrefix + "@custom"},
-			// Where one prefix begins with another, the longer one is meant. 100 is what Elastic's own templates have.
-			"priority": 200 + len(c.IndexPrefix),
+			// Where one name begins with another, the longer one is meant. 100 is what Elastic's own templates have.
+			"priority": 200 + len(name),
 			"template": object{
 				"aliases": object{c.IndexPrefix: object{}},
-				"mappings": object{"properties": properties(func(f activity.Field) bool {
+				"mappings": object{"properties": properties(m, func(f activity.Field) bool {
 					return f.Kinds != activity.AllKinds && f.Kinds.Has(k)
 				}, exact)},
 			},
@@ -89,21 +90,21 @@ func encode(v any) []byte {
 var otherNames = map[string]activity.FieldID{"source.ip": activity.IPAddress}
 
 // properties maps the fields that in chooses, and their ECS names.
-func properties(in func(activity.Field) bool, exact bool) object {
+func properties(m *activity.Model, in func(activity.Field) bool, exact bool) object {
 	root := object{}
-	for id := activity.FieldID(1); id < activity.FieldCount; id++ {
-		f := id.Field()
+	for id := activity.FieldID(1); id < m.FieldCount(); id++ {
+		f := m.Field(id)
 		if !in(f) {
 			continue
 		}
-		put(root, f.Name, fieldMapping(id, exact))
+		put(root, f.Name, fieldMapping(m, id, exact))
 		// A name below the field itself is a multi-field of it (user_agent.original): see fieldMapping.
 		if f.ECS != "" && f.ECS != f.Name && !strings.HasPrefix(f.ECS, f.Name+".") {
 			put(root, f.ECS, object{"type": "alias", "path": f.Name})
 		}
 	}
 	for name, id := range otherNames {
-		if in(id.Field()) {
+		if in(m.Field(id)) {
 			put(root, name, object{"type": "alias", "path": id.Name()})
 		}
 	}
@@ -129,8 +130,8 @@ func put(root object, name string, mapping object) {
 
 // fieldMapping is the mapping of one field. A value that its type cannot hold must not cost the document, so whatever
 // Elasticsearch can pass over it does.
-func fieldMapping(id activity.FieldID, exact bool) object {
-	f := id.Field()
+func fieldMapping(model *activity.Model, id activity.FieldID, exact bool) object {
+	f := model.Field(id)
 	m, below := object{}, object{}
 	switch f.Type {
 	case activity.Keyword, activity.Keywords:
@@ -158,7 +159,7 @@ func fieldMapping(id activity.FieldID, exact bool) object {
 	if below2, ok := strings.CutPrefix(f.ECS, f.Name+"."); ok {
 		below[below2] = object{"type": m["type"], "ignore_above": ignoreAbove}
 	}
-	if slices.Contains(search.TextFields(), id) {
+	if slices.Contains(search.TextFields(model), id) {
 		maps.Copy(below, textParts(exact))
 	}
 	if len(below) > 0 {

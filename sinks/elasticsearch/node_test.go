@@ -26,7 +26,7 @@ func TestSetupIsIdempotent(t *testing.T) {
 	t.Parallel()
 	c, n := onNode(t)
 	for round, want := range []string{"created", "unchanged"} {
-		done, err := Install(context.Background(), c)
+		done, err := Install(context.Background(), c, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,7 +42,7 @@ func TestSetupIsIdempotent(t *testing.T) {
 	n.MustDo(t, "PUT", "/_index_template/"+c.IndexPrefix+"-auth-event", `{"index_patterns":["`+c.IndexPrefix+`-auth-event-*"],"priority":1}`, nil)
 	s := mustOpen(t, c)
 	write(t, s, series(activity.Plain, 0, 1)...)
-	done, err := Install(context.Background(), c)
+	done, err := Install(context.Background(), c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -306,7 +306,7 @@ func library(t *testing.T) (*Reader, *sqlite.Reader) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	r, err := sqlite.OpenReader(lite)
+	r, err := sqlite.OpenReader(lite, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -336,7 +336,7 @@ func parse(t *testing.T, params string) search.Query {
 		k, v, _ := strings.Cut(p, "=")
 		values[k] = append(values[k], v)
 	}
-	q, err := search.Parse(values, nil, day0)
+	q, err := search.Parse(nil, values, nil, day0)
 	if err != nil {
 		t.Fatalf("%s: %v", params, err)
 	}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/elastic/go-elasticsearch/v8/esapi"
 	"go.uber.org/zap"
+
+	"github.com/truledgr/activity-agent/activity"
 )
 
 // A Change is what Setup did about one template.
@@ -26,19 +28,19 @@ type Setup struct {
 	Exact bool
 }
 
-// Install puts the templates of c into the cluster, and leaves alone those that are there already. What a template says
+// Install puts the templates of c, for the kinds of m, into the cluster, and leaves alone those that are there already. What a template says
 // holds for indices made after it.
-func Install(ctx context.Context, c Config) (Setup, error) {
+func Install(ctx context.Context, c Config, m *activity.Model) (Setup, error) {
 	cl, err := newClient(c)
 	if err != nil {
 		return Setup{}, err
 	}
-	s, err := cl.install(ctx, c, true)
+	s, err := cl.install(ctx, c, m, true)
 	return s, errors.Join(err, cl.close())
 }
 
 // install makes the templates that are missing, and where update is true brings the others up to date.
-func (c *client) install(ctx context.Context, cfg Config, update bool) (Setup, error) {
+func (c *client) install(ctx context.Context, cfg Config, m *activity.Model, update bool) (Setup, error) {
 	there, err := c.fingerprints(ctx, cfg.IndexPrefix)
 	if err != nil {
 		return Setup{}, err
@@ -47,7 +49,7 @@ func (c *client) install(ctx context.Context, cfg Config, update bool) (Setup, e
 	if s.Exact, err = c.canAnalyse(ctx); err != nil {
 		return s, err
 	}
-	for _, t := range cfg.Templates(s.Exact) {
+	for _, t := range cfg.Templates(m, s.Exact) {
 		found, ok := there[t.Kind+"/"+t.Name]
 		did := "created"
 		switch {
@@ -148,7 +150,7 @@ func (s *Sink) prepare(ctx context.Context) error {
 	if s.ready {
 		return nil
 	}
-	done, err := s.client.install(ctx, s.c, false)
+	done, err := s.client.install(ctx, s.c, s.model, false)
 	var e *Error
 	switch {
 	case err == nil:

@@ -39,13 +39,13 @@ func (s *Store) Expired(ctx context.Context, limits []sinks.Limit) (sinks.Expire
 		if err := ctx.Err(); err != nil {
 			return sinks.Expired{}, false, err
 		}
-		v, err := s.conn.values(`SELECT count(*), coalesce(min("@timestamp"), 0)`+expiredRows, l.Kind.String(), l.Before.UnixNano(), last)
+		v, err := s.conn.values(`SELECT count(*), coalesce(min("@timestamp"), 0)`+expiredRows, s.model.KindName(l.Kind), l.Before.UnixNano(), last)
 		if err != nil {
 			return sinks.Expired{}, false, failed("look for what has expired in", s.path, err)
 		}
 		if n := v[0].(int64); n > 0 {
 			return sinks.Expired{
-				Kind: l.Kind.String(), Before: l.Before.UTC(), Since: time.Unix(0, v[1].(int64)).UTC(), Last: last, Records: n,
+				Kind: s.model.KindName(l.Kind), Before: l.Before.UTC(), Since: time.Unix(0, v[1].(int64)).UTC(), Last: last, Records: n,
 			}, true, nil
 		}
 	}

@@ -58,11 +58,11 @@ func (p *plan) kinds(kinds []activity.Kind) {
 	switch len(kinds) {
 	case 0:
 	case 1:
-		p.add("kind = ?", kinds[0].String())
+		p.add("kind = ?", p.r.model.KindName(kinds[0]))
 	default:
 		values := make([]any, len(kinds))
 		for i, k := range kinds {
-			values[i] = k.String()
+			values[i] = p.r.model.KindName(k)
 		}
 		p.add("+kind IN "+marks(values), values...)
 	}
@@ -81,7 +81,7 @@ func (p *plan) words(ctx context.Context, t search.Text, where []search.Conditio
 	must := phrases(t.Must, "")
 	lead := slices.Clone(must)
 	for i := range where {
-		if e := identifier(&where[i]); e != "" {
+		if e := p.identifier(&where[i]); e != "" {
 			lead = append(lead, e)
 		}
 	}
@@ -125,23 +125,24 @@ func phrases(ps []search.Phrase, marker string) []string {
 }
 
 // identifier is the full-text expression that every row with the condition's value answers, "" where there is none.
-func identifier(c *search.Condition) string {
-	if c.Op != search.Any || !slices.Contains(search.TextFields(), c.Field) {
+func (p *plan) identifier(c *search.Condition) string {
+	if c.Op != search.Any || !slices.Contains(search.TextFields(p.r.model), c.Field) {
 		return ""
 	}
 	var ps []search.Phrase
 	for _, v := range c.Values {
 		ps = append(ps, strings.Fields(string(search.AppendWords(nil, v.(string)))))
 	}
-	return "(" + strings.Join(phrases(ps, "|"+c.Field.Name()+" "), " OR ") + ")"
+	return "(" + strings.Join(phrases(ps, "|"+p.r.model.FieldName(c.Field)+" "), " OR ") + ")"
 }
 
 // expr is the SQL expression of a field's value.
 func (p *plan) expr(f activity.FieldID) string {
-	if p.r.columns[f.Name()] {
-		return quote(f.Name())
+	row := p.r.model.Field(f)
+	if p.r.columns[row.Name] {
+		return quote(row.Name)
 	}
-	return fromDoc(f)
+	return fromDoc(row)
 }
 
 func (p *plan) condition(c *search.Condition) {
@@ -159,7 +160,7 @@ func (p *plan) condition(c *search.Condition) {
 	x := p.expr(c.Field)
 	switch c.Op {
 	case search.Any:
-		if c.Field.Type() == activity.Keywords {
+		if p.r.model.FieldType(c.Field) == activity.Keywords {
 			p.add("EXISTS (SELECT 1 FROM json_each("+x+") WHERE value IN "+marks(values)+")", values...)
 			return
 		}
@@ -181,10 +182,10 @@ func (p *plan) condition(c *search.Condition) {
 // free asks for a member of a free object. As in an Elasticsearch flattened field, all values are compared as text, any
 // element of an array may be the one, and "a.b" is both a member b of an object a and a member that is named "a.b".
 func (p *plan) free(c *search.Condition, values []any) {
-	names := append([]string{c.Field.Name()}, strings.Split(c.Path, ".")...)
+	names := append([]string{p.r.model.FieldName(c.Field)}, strings.Split(c.Path, ".")...)
 	paths := []any{jsonPath(names...)}
 	if len(names) > 2 {
-		paths = append(paths, jsonPath(c.Field.Name(), c.Path))
+		paths = append(paths, jsonPath(p.r.model.FieldName(c.Field), c.Path))
 	}
 	var ways []string
 	var args []any
@@ -247,7 +248,7 @@ func (p *plan) page(q *search.Query) (string, []any, error) {
 	whole := *p
 	whole.where, whole.args = slices.Clone(p.where), slices.Clone(p.args)
 	if q.Cursor != "" {
-		values, err := search.DecodeCursor(order, q.Cursor)
+		values, err := search.DecodeCursor(p.r.model, order, q.Cursor)
 		if err != nil {
 			return "", nil, err
 		}
