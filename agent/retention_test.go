@@ -289,7 +289,7 @@ func TestACrashWhileDeleting(t *testing.T) {
 		stop()
 		keep := Retention{Default: "forever", DataAccess: "100d"}
 		sink := s.open().(sinks.Expirer)
-		x, ok, err := sink.Expired(t.Context(), keep.limits(now))
+		x, ok, err := sink.Expired(t.Context(), keep.limits(nil, now))
 		if err != nil || !ok {
 			t.Fatal(ok, err)
 		}
