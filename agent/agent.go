@@ -27,6 +27,7 @@ type Options struct {
 	Files    []tail.Config // entries that name Stdin are left to Streams
 	Ingest   ingest.Config // a Listen of "" is off
 	Streams  []Stream
+	Records  bool // others put records in, by Agent.Intake
 	Pipeline pipeline.Config
 	Model    *activity.Model // the kinds and fields there are; nil for the built-in ones
 	Origin   pipeline.Origin

@@ -2,11 +2,14 @@ package api
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +20,8 @@ import (
 
 	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/activity/search"
+	"github.com/truledgr/activity-agent/agent"
+	"github.com/truledgr/activity-agent/agent/ingest"
 	"github.com/truledgr/activity-agent/internal/estest"
 	"github.com/truledgr/activity-agent/pipeline"
 	"github.com/truledgr/activity-agent/sinks"
@@ -42,12 +47,16 @@ type person struct{ user, tenant string }
 
 var people = []person{{"ann", ""}, {"bob", ""}, {"ann", "acme"}, {"eve", "acme"}, {"ann", "umbrella"}, {"", ""}}
 
-// library is the same documents for every store: each kind for each person. Each has a word that is nobody else's.
-func library() *pipeline.Batch {
+// library is the same documents for every store: each kind for each person, as far as keep wants them. Each has a word that
+// is nobody else's.
+func library(keep func(person, activity.Kind) bool) *pipeline.Batch {
 	var bodies [][]byte
 	var records []pipeline.Record
 	for i, p := range people {
 		for j, k := range activity.Kinds() {
+			if !keep(p, k) {
+				continue
+			}
 			n := i*len(activity.Kinds()) + j
 			at, more := day0.Add(time.Duration(n)*time.Minute), ""
 			if p.user != "" {
@@ -58,9 +67,17 @@ func library() *pipeline.Batch {
 			}
 			switch k {
 			case activity.APITransaction:
-				more += fmt.Sprintf(`,"status_code":%d,"endpoint":"/orders/<%d>"`, 200+i, n)
+				more += fmt.Sprintf(`,"status_code":%d,"endpoint":"/orders/<%d>","execution_time_ms":%d.25,"event":{"outcome":%q}`, 200+i, n, n, []string{"success", "failure"}[i%2])
+			case activity.ExternalAPI:
+				more += fmt.Sprintf(`,"execution_time_ms":%d`, n)
 			case activity.AuthEvent:
-				more += `,"success":false`
+				more += fmt.Sprintf(`,"success":%t,"event_type":"login","ip_address":"10.0.0.%d"`, i == 1, i%4)
+			case activity.DataChange:
+				more += fmt.Sprintf(`,"table_name":"order","record_id":"7","old_values":{"state":"new","n":%d},"new_values":{"state":"paid"},"changed_fields":["n","state"]`, n)
+			case activity.Plain:
+				more += `,"entity_type":"order","entity_id":"7"`
+			case activity.DataAccess:
+				more += fmt.Sprintf(`,"record_count":%d`, 1000+n)
 			}
 			bodies = append(bodies, fmt.Appendf(nil, `{"id":%q,"@timestamp":%q,"kind":%q,"activity_type":%q,"created_at":"2026-01-03T00:00:00Z"%s,"description":"%s","tags":["t%d"],"details":{"n":%d},"integrity":{"seq":1}}`,
 				idOf(n), at.Format(time.RFC3339Nano), k, k, more, word(p), n%3, n))
@@ -73,14 +90,21 @@ func library() *pipeline.Batch {
 // word is in everything that p did, and in nothing of others.
 func word(p person) string { return fmt.Sprintf("word%sof%sx", p.user, p.tenant) }
 
+func everything(person, activity.Kind) bool { return true }
+
 func liteStore(t *testing.T) search.Store {
+	t.Helper()
+	return liteStoreOf(t, everything)
+}
+
+func liteStoreOf(t *testing.T, keep func(person, activity.Kind) bool) search.Store {
 	t.Helper()
 	c := sqlite.Config{Path: filepath.Join(t.TempDir(), "a.db")}
 	s, err := sqlite.Open(c, sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	fill(t, s)
+	fill(t, s, keep)
 	r, err := sqlite.OpenReader(c, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +122,7 @@ func elasticStore(t *testing.T) search.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fill(t, s)
+	fill(t, s, everything)
 	n.MustDo(t, "POST", "/"+c.IndexPrefix+"-*/_refresh", "", nil)
 	r, err := elasticsearch.OpenReader(c, nil)
 	if err != nil {
@@ -108,10 +132,10 @@ func elasticStore(t *testing.T) search.Store {
 	return r
 }
 
-func fill(t *testing.T, s sinks.Sink) {
+func fill(t *testing.T, s sinks.Sink, keep func(person, activity.Kind) bool) {
 	t.Helper()
-	b := library()
-	results := make([]sinks.Result, len(people)*len(activity.Kinds()))
+	b := library(keep)
+	results := make([]sinks.Result, len(b.Records))
 	if err := s.Write(context.Background(), b, results); err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +152,7 @@ func fill(t *testing.T, s sinks.Sink) {
 // serve is a server over the store that knows the tests' secret and time.
 func serve(t *testing.T, store search.Store, edit func(*Options)) *Server {
 	t.Helper()
-	o := Options{Config: DefaultConfig(), Store: store, Logger: zap.NewNop(), Now: func() time.Time { return now }}
+	o := Options{Config: DefaultConfig(), Store: store, Logger: zap.NewNop(), Recorder: new(notebook), Now: func() time.Time { return now }}
 	o.Config.Auth.JWT.Secret = secret
 	o.Config.Auth.APIKeys = filepath.Join(t.TempDir(), "keys.yaml")
 	o.Config.RateLimit = 1_000_000
@@ -140,6 +164,58 @@ func serve(t *testing.T, store search.Store, edit func(*Options)) *Server {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// A notebook is a Recorder in memory, for tests of what is not recorded.
+type notebook struct {
+	mu    sync.Mutex
+	notes []json.RawMessage
+	err   error // of every record
+}
+
+func (n *notebook) Record(_ context.Context, _ activity.Kind, doc []byte) (ulid.ULID, [32]byte, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.notes = append(n.notes, doc)
+	return ulid.Make(), sha256.Sum256(doc), n.err
+}
+
+func (n *notebook) Redact(_ context.Context, _ activity.Kind, doc []byte) (json.RawMessage, error) {
+	return doc, n.err
+}
+
+// recorderOf is an agent that delivers into an SQLite file what is recorded, and what reads that.
+func recorderOf(t *testing.T, edit func(*pipeline.Config)) (Recorder, *sqlite.Reader) {
+	t.Helper()
+	c := sqlite.Config{Path: filepath.Join(t.TempDir(), "records.db")}
+	sink, err := sqlite.Open(c, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := agent.Options{Config: agent.DefaultConfig(), Ingest: ingest.DefaultConfig(), Pipeline: pipeline.DefaultConfig(), Records: true, Sink: sink}
+	o.Config.StateDir, o.Ingest.Listen = t.TempDir(), ""
+	if edit != nil {
+		edit(&o.Pipeline)
+	}
+	a, err := agent.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := errors.Join(<-done, a.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	r, err := sqlite.OpenReader(c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Close() })
+	return a.Intake(), r
 }
 
 // token makes a token with more claims than exp.

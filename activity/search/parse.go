@@ -37,7 +37,7 @@ var reserved = []string{"kind", "from", "to", "q", "limit", "offset", "cursor", 
 //
 // The names are those of m, nil for the built-in kinds. kinds are those that the route stands for; nil lets kind= choose. The error joins one *ParamError for each mistake.
 func Parse(m *activity.Model, params map[string][]string, kinds []activity.Kind, now time.Time) (Query, error) {
-	q := Query{Kinds: kinds}
+	q := Query{Model: m, Kinds: kinds}
 	var errs []error
 	note := func(err error) {
 		if err != nil {
@@ -360,6 +360,16 @@ func parseSpan(s string) (time.Duration, bool) {
 	}
 	n, err := strconv.Atoi(s[:len(s)-1])
 	return time.Duration(n) * unit, err == nil && n < 100_000 && n > -100_000
+}
+
+// ParseSpan reads a length of time, such as 90m, 24h or 7d, of a second to ten years.
+func ParseSpan(s string) (time.Duration, error) {
+	if s != "" {
+		if d, ok := parseSpan(s); ok && d >= time.Second && d <= 3660*24*time.Hour {
+			return d, nil
+		}
+	}
+	return 0, errors.New("must be a length of time such as 90m, 24h or 7d")
 }
 
 // nearest returns the known name that differs least from name, or "" when none is near.
