@@ -27,6 +27,7 @@ type Reader struct {
 	model  *activity.Model
 	target target
 	client *client
+	groups portions
 }
 
 var _ search.Store = (*Reader)(nil)
@@ -37,7 +38,7 @@ func OpenReader(c Config, m *activity.Model) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{m, c.target(m), cl}, nil
+	return &Reader{m, c.target(m), cl, usual()}, nil
 }
 
 // Close ends the connections.
