@@ -32,11 +32,11 @@ func (s *Sink) Expired(ctx context.Context, limits []sinks.Limit) (sinks.Expired
 	}
 	for _, l := range limits {
 		for _, name := range names {
-			since, until, ours := s.own.covers(name, l.Kind.Family())
+			since, until, ours := s.own.covers(name, s.model.Family(l.Kind))
 			if !ours || until.After(l.Before) {
 				continue
 			}
-			x := sinks.Expired{Kind: l.Kind.String(), Index: name, Before: until, Since: since}
+			x := sinks.Expired{Kind: s.model.KindName(l.Kind), Index: name, Before: until, Since: since}
 			if x.Records, err = s.client.count(ctx, name); err != nil {
 				return x, false, err
 			}
