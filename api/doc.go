@@ -18,5 +18,9 @@
 //	  - Who a caller is, package access says; what there is to ask, activity/search; how it is answered, the stores.
 //	  - No text of an answer or of the log says what the caller cannot see: the id of another's activity is 404 like one
 //	    that does not exist. The log has the route's pattern, not its path and not its parameters.
-//	  - Goroutines: those of net/http. Server.Serve ends them and waits.
+//	  - A route answers with one value, or, where route.stream is set, piece by piece (stream.go): exports page by page, live
+//	    readers from the feed of package live, whose filter is the view's question, answered in memory. A streamed answer has
+//	    a time for each piece, not for all, and breaks off where it fails.
+//	  - Goroutines: those of net/http, and the feed's, which is there while there are live readers. Server.Serve ends them
+//	    and waits.
 package api
