@@ -1,6 +1,8 @@
 # What a developer types. `make` alone lists it.
 
 GOLANGCI_LINT := v2.15.0
+HELM          := v3.22.0
+KUSTOMIZE     := v5.8.2
 BIN           := bin/activity-agent
 VERSION       := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS       := -s -w -X main.version=$(VERSION)
@@ -43,6 +45,17 @@ $(LINTER):
 	GOBIN=$(CURDIR)/.cache/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
 	mv .cache/bin/golangci-lint $@
 
+.PHONY: tools
+tools: .cache/bin/helm-$(HELM) .cache/bin/kustomize-$(KUSTOMIZE) ## what the tests of deploy render manifests with; minutes the first time
+
+.cache/bin/helm-$(HELM):
+	CGO_ENABLED=0 GOBIN=$(CURDIR)/.cache/bin go install helm.sh/helm/v3/cmd/helm@$(HELM)
+	mv .cache/bin/helm $@
+
+.cache/bin/kustomize-$(KUSTOMIZE):
+	CGO_ENABLED=0 GOBIN=$(CURDIR)/.cache/bin go install sigs.k8s.io/kustomize/kustomize/v5@$(KUSTOMIZE)
+	mv .cache/bin/kustomize $@
+
 .PHONY: python
 python: ## the Python client: format, lint, types, wheel, and its tests against the real agent
 	client/python/check
@@ -80,9 +93,13 @@ cross: ## static binaries for Linux and macOS, amd64 and arm64, in dist/
 		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build -trimpath -ldflags '$(LDFLAGS)' -o $$out ./cmd/activity-agent; \
 	done
 
+.PHONY: reproducible
+reproducible: ## builds the commit twice, from nothing, and compares the binaries; minutes
+	deploy/reproduce amd64 arm64
+
 .PHONY: update
 update: ## rewrite the files that tests compare with their source
-	go test ./activity ./config ./client -update
+	go test ./activity ./config ./client ./deploy/kibana -update
 
 .PHONY: ci
 ci: ## the gate, as CI runs it

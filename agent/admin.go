@@ -30,18 +30,27 @@ type AdminServer struct {
 
 // ListenAdmin binds the admin listener, so that an address in use is an error at the start.
 func ListenAdmin(c Admin, a *Agent, version string) (*AdminServer, error) {
-	l, err := net.Listen("tcp", c.Listen)
+	s, err := ListenProbes(c.Listen, adminHandler(a, version), a.log)
 	if err != nil {
 		return nil, fmt.Errorf("admin.listen: %w; choose another address, or \"\" to switch it off", err)
 	}
+	return s, nil
+}
+
+// ListenProbes binds an address (host:port) for probes and metrics of h's making: short questions without a body.
+func ListenProbes(address string, h http.Handler, log *zap.Logger) (*AdminServer, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, err
+	}
 	s := &http.Server{
-		Handler:           adminHandler(a, version),
+		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          zap.NewStdLog(a.log),
+		ErrorLog:          zap.NewStdLog(log),
 	}
 	return &AdminServer{srv: s, listener: l}, nil
 }

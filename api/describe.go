@@ -19,6 +19,7 @@ type doc struct {
 	single  bool          // the answer is one document: there are no parameters
 	params  []param       // beside those of a list, or in their place
 	without []string      // the parameters of a list that it does not take
+	media   []string      // of the answer; none for application/json
 	answer  any           // the zero value of the body's type; nil for a page, or for a document where single
 }
 
@@ -26,7 +27,8 @@ type doc struct {
 type param struct {
 	name, text string
 	values     []string // the only ones, where the set is closed
-	low, high  int      // of a number; both 0 for text
+	low, high  int      // of a number; both 0 for text, and high 0 for no bound
+	header     bool     // it is in a header
 	several    bool     // it takes a list
 }
 

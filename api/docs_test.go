@@ -199,6 +199,8 @@ func (s schema) name() string {
 		return s.AnyOf[0].name() + " or " + s.AnyOf[1].name()
 	case s.Items != nil:
 		return "any of " + s.Items.name()
+	case s.Minimum != nil && s.Maximum == nil:
+		return fmt.Sprintf("%v from %.0f", s.Type, *s.Minimum)
 	case s.Minimum != nil:
 		return fmt.Sprintf("%v from %.0f to %.0f", s.Type, *s.Minimum, *s.Maximum)
 	}

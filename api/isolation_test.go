@@ -125,7 +125,7 @@ func TestNobodySeesWhatIsNotTheirs(t *testing.T) {
 	t.Parallel()
 	s := serve(t, liteStore(t), nil)
 	for _, g := range guests(t) {
-		for _, rt := range routes() {
+		for _, rt := range whole() {
 			seen := 0
 			for _, path := range rt.paths() {
 				questions := attempts()
@@ -148,6 +148,11 @@ func TestNobodySeesWhatIsNotTheirs(t *testing.T) {
 
 // single reports whether the route answers with one document.
 func (rt route) single() bool { return strings.HasSuffix(rt.path, "/{id}") && rt.doc.answer == nil }
+
+// whole are the routes that answer with one JSON value; the others have tests of their own.
+func whole() []route {
+	return slices.DeleteFunc(routes(), func(rt route) bool { return rt.stream != nil })
+}
 
 // shows reports whether the route has anything for g of what p did.
 func (rt route) shows(g guest, p person) bool {

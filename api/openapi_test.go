@@ -111,7 +111,7 @@ func (d *describer) operation(rt route) *huma.Operation {
 	op := &huma.Operation{
 		OperationID: strings.NewReplacer("/", "_", "-", "_", "{", "", "}", "").Replace(rt.path[1:]),
 		Summary:     rt.doc.summary, Tags: []string{"activities"}, Parameters: d.parametersOf(rt),
-		Responses:  map[string]*huma.Response{"200": {Description: "The answer.", Content: map[string]*huma.MediaType{"application/json": {Schema: d.answer(rt)}}}},
+		Responses:  map[string]*huma.Response{"200": {Description: "The answer.", Content: d.content(rt)}},
 		Extensions: map[string]any{"x-roles": rt.roles},
 	}
 	if !slices.Contains(rt.roles, access.User) {
@@ -121,6 +121,26 @@ func (d *describer) operation(rt route) *huma.Operation {
 		op.Responses[strconv.Itoa(status)] = &huma.Response{Ref: "#/components/responses/" + strconv.Itoa(status)}
 	}
 	return op
+}
+
+func (d *describer) content(rt route) map[string]*huma.MediaType {
+	if rt.doc.media == nil {
+		return map[string]*huma.MediaType{"application/json": {Schema: d.answer(rt)}}
+	}
+	out := map[string]*huma.MediaType{}
+	for _, media := range rt.doc.media {
+		name, _, _ := strings.Cut(media, ";")
+		out[name] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
+		if name == "application/json" {
+			out[name].Schema = &huma.Schema{Type: huma.TypeArray, Items: some()}
+		}
+	}
+	return out
+}
+
+// some is a document, or the fields= of one.
+func some() *huma.Schema {
+	return &huma.Schema{AnyOf: []*huma.Schema{{Ref: schemas + "Activity"}, {Type: huma.TypeObject}}}
 }
 
 func (d *describer) answer(rt route) *huma.Schema {
@@ -140,9 +160,8 @@ func (d *describer) schemas() {
 	for _, s := range all {
 		s.AdditionalProperties = nil // there may be more one day
 	}
-	some := &huma.Schema{AnyOf: []*huma.Schema{{Ref: schemas + "Activity"}, {Type: huma.TypeObject}}}
-	all["Page"].Properties["items"].Items = some
-	some.Description, all["Step"].Properties["activity"] = all["Step"].Properties["activity"].Description, some
+	all["Page"].Properties["items"].Items = some()
+	all["Step"].Properties["activity"].AnyOf = some().AnyOf
 	latency := all["Summary"].Properties["execution_time_ms"]
 	all["Summary"].Properties["execution_time_ms"] = &huma.Schema{Description: latency.Description, AnyOf: []*huma.Schema{{Ref: latency.Ref}, {Type: "null"}}}
 
@@ -205,9 +224,14 @@ func (p param) describe() *huma.Param {
 	}
 	if p.low != 0 || p.high != 0 {
 		low, high := float64(p.low), float64(p.high)
-		s = &huma.Schema{Type: huma.TypeInteger, Minimum: &low, Maximum: &high}
+		if s = (&huma.Schema{Type: huma.TypeInteger, Minimum: &low}); p.high != 0 {
+			s.Maximum = &high
+		}
 	}
 	out := &huma.Param{Name: p.name, In: "query", Description: strings.ToUpper(p.text[:1]) + p.text[1:] + ".", Schema: s}
+	if p.header {
+		out.In = "header"
+	}
 	if p.several {
 		together := false // commas keep a list in one parameter
 		out.Schema, out.Explode = &huma.Schema{Type: huma.TypeArray, Items: s}, &together

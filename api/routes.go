@@ -20,6 +20,7 @@ type route struct {
 	path   string // a pattern of net/http without the slash at its end
 	roles  []access.Role
 	handle func(v *view, r *http.Request, now time.Time) (any, error) // answers with one JSON value
+	stream *streaming                                                 // answers piece by piece, instead of handle
 	doc    doc
 }
 
@@ -45,6 +46,8 @@ func routes() []route {
 		{path: "/activities/admin/summary/{user_id}", roles: sighted, handle: userSummary, doc: userSummaryDoc},
 		{path: "/activities/entities/{type}/{id}", roles: everyone, handle: history, doc: historyDoc},
 		{path: "/activities/auth-events/failed-logins", roles: everyone, handle: failedLogins, doc: loginsDoc},
+		{path: "/activities/export", roles: everyone, stream: exporting(), doc: exportDoc},
+		{path: "/activities/live", roles: everyone, stream: following(), doc: liveDoc},
 	}
 }
 

@@ -121,25 +121,50 @@ func (q *Query) PageSize() int {
 // Each calls f for the items of all pages of q, one after another, until f returns an error. max is how many at most; 0
 // for all. The whole answer is never in memory.
 func Each(ctx context.Context, s Store, q Query, max int, f func(item json.RawMessage) error) error {
+	return Pages(ctx, s, q, max, func(p Page) error {
+		for _, item := range p.Items {
+			if err := f(item); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// pageBytes is about how many bytes of documents Pages has in memory at once.
+const pageBytes = 4 << 20
+
+// Pages calls f for the pages of q, one after another, until f returns an error. max is how many items at most; 0 for all.
+// Pages of large documents have fewer of them.
+func Pages(ctx context.Context, s Store, q Query, max int, f func(p Page) error) error {
 	q.SkipTotal = true
+	size := min(MaxLimit, 250) // of what is not known to be small
 	for left := max; ; {
-		q.Limit = MaxLimit
+		q.Limit = size
 		if max > 0 {
-			q.Limit = min(left, MaxLimit)
+			q.Limit = min(left, size)
 		}
 		p, err := s.Search(ctx, q)
 		if err != nil {
 			return err
 		}
-		for _, item := range p.Items {
-			if err := f(item); err != nil {
-				return err
-			}
+		if err := f(p); err != nil {
+			return err
 		}
 		left -= len(p.Items)
 		if p.Next == "" || max > 0 && left <= 0 {
 			return nil
 		}
 		q.Cursor, q.Offset = p.Next, 0
+		size = nextSize(p.Items)
 	}
+}
+
+// nextSize is how many documents like these a page may have.
+func nextSize(items []json.RawMessage) int {
+	bytes := 1
+	for _, item := range items {
+		bytes += len(item)
+	}
+	return min(MaxLimit, max(1, pageBytes*len(items)/bytes))
 }

@@ -19,15 +19,21 @@ const gcPercent = 50
 const notGo = 16 << 20
 
 // limitMemory tells the garbage collector how much there is: four fifths of what the container may use, less where notGo
-// needs more than a fifth. What the user has set with GOGC and GOMEMLIMIT is left alone. It returns the limit that it has set,
-// 0 for none.
+// needs more than a fifth. What the user has set with GOGC and GOMEMLIMIT is left alone, but for a GOMEMLIMIT that is all the
+// container may use, as Kubernetes gives it from limits.memory: with that, the collector would begin when it is too late. It
+// returns the limit that it has set, 0 for none.
 func (p *program) limitMemory(root fs.FS) int64 {
 	if p.getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
 	limit := cgroupMemory(root)
-	if limit == 0 || p.getenv("GOMEMLIMIT") != "" {
+	if limit == 0 {
 		return 0
+	}
+	if set := p.getenv("GOMEMLIMIT"); set != "" {
+		if n, err := strconv.ParseInt(set, 10, 64); err != nil || n < limit {
+			return 0
+		}
 	}
 	limit = max(min(limit/5*4, limit-notGo), limit/2)
 	debug.SetMemoryLimit(limit)

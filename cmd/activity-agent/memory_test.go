@@ -78,6 +78,16 @@ func TestTheUsersMemoryLimitStands(t *testing.T) {
 			t.Errorf("of %d, the collector gets %d, want %d", limit, got, want)
 		}
 	}
+	env["GOMEMLIMIT"] = "67108864" // limits.memory, by the downward API
+	root["sys/fs/cgroup/memory.max"].Data = []byte("67108864")
+	if got := p.limitMemory(root); got != 48<<20 {
+		t.Errorf("with a GOMEMLIMIT that is all there is, the collector gets %d, want %d", got, 48<<20)
+	}
+	env["GOMEMLIMIT"] = "50000000"
+	if got := p.limitMemory(root); got != 0 {
+		t.Errorf("with a GOMEMLIMIT below it, the collector gets %d, want what the user says", got)
+	}
+	clear(env)
 	root["sys/fs/cgroup/memory.max"].Data = []byte("1000000000000")
 	if got := p.limitMemory(root); got != 800_000_000_000 || debug.SetMemoryLimit(-1) != got || debug.SetGCPercent(100) != gcPercent {
 		t.Errorf("got a limit of %d, want 800000000000", got)

@@ -2,13 +2,20 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"net/http"
 	"os/signal"
 	"syscall"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/truledgr/activity-agent/activity"
+	"github.com/truledgr/activity-agent/agent"
 	"github.com/truledgr/activity-agent/api"
 	"github.com/truledgr/activity-agent/config"
 	"github.com/truledgr/activity-agent/pipeline/redact"
@@ -19,25 +26,27 @@ func (p *program) serveCommand() *cobra.Command {
 		Use:   "serve -c FILE",
 		Short: "Answer questions over HTTP: the read API",
 		Long: `Serves the read API over the configured store, on api.listen, until SIGTERM or SIGINT. It writes nothing, and several
-may serve one store. Callers need a token: a JSON Web Token (api.auth.jwt), or a key of activity-agent keys. See docs/api.md.`,
+may serve one store. Callers need a token: a JSON Web Token (api.auth.jwt), or a key of activity-agent keys. With --admin it
+also answers /livez and /metrics, for Kubernetes and Prometheus. See docs/api.md.`,
 		Example: `  activity-agent keys create -c agent.yaml --role auditor --name support
   activity-agent serve -c agent.yaml
   curl -H "Authorization: Bearer $KEY" 'http://127.0.0.1:8481/activities/?from=-24h'`,
 		Args: noArgs,
 	}
 	path := configFlag(cmd)
+	admin := cmd.Flags().String("admin", "", "also answer /livez and /metrics, at this `address`, host:port; admin.listen is the agent's")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := load(*path)
 		if err != nil {
 			return err
 		}
-		return p.serveAPI(cmd.Context(), c)
+		return p.serveAPI(cmd.Context(), c, *admin)
 	}
 	return cmd
 }
 
-// serveAPI answers until a signal, or until ctx is done.
-func (p *program) serveAPI(ctx context.Context, c *config.Config) error {
+// serveAPI answers until a signal, or until ctx is done; probes, too, where admin is not "".
+func (p *program) serveAPI(ctx context.Context, c *config.Config, admin string) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	tty := isTerminal(p.stderr)
@@ -54,7 +63,8 @@ func (p *program) serveAPI(ctx context.Context, c *config.Config) error {
 	if err != nil {
 		return usageError{err}
 	}
-	server, err := api.New(api.Options{Config: c.API, Store: store, Logger: log, Pseudonym: pseudonym})
+	took := api.NewTook()
+	server, err := api.New(api.Options{Config: c.API, Store: store, Logger: log, Pseudonym: pseudonym, Took: took})
 	if err != nil {
 		return usageError{err}
 	}
@@ -62,8 +72,28 @@ func (p *program) serveAPI(ctx context.Context, c *config.Config) error {
 	if err != nil {
 		return err
 	}
+	group, ctx := errgroup.WithContext(ctx)
+	if admin != "" {
+		probes, err := agent.ListenProbes(admin, probesOf(took), log)
+		if err != nil {
+			return fmt.Errorf("--admin: %w; choose another address", err)
+		}
+		log.Info("probes and metrics", zap.String("address", probes.Addr()))
+		group.Go(func() error { return probes.Serve(ctx) })
+	}
 	log.Info("read API", zap.String("version", version), zap.String("address", listener.Addr()), zap.String("store", storeName(c.Store)))
-	return listener.Serve(ctx)
+	group.Go(func() error { return listener.Serve(ctx) })
+	return group.Wait()
+}
+
+// probesOf answers whether the process runs, which is all that a restart can help with, and its metrics.
+func probesOf(took prometheus.Collector) http.Handler {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(took, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
+	return mux
 }
 
 // pseudonymiser returns what the pipeline makes of a user_id; nil where it keeps them.

@@ -13,16 +13,26 @@ import (
 	"github.com/truledgr/activity-agent/internal/testenv"
 )
 
-var boundTo = regexp.MustCompile(`"address":"([^"]+)"`)
+var (
+	boundTo  = regexp.MustCompile(`"read API".*"address":"([^"]+)"`)
+	probesAt = regexp.MustCompile(`"probes and metrics".*"address":"([^"]+)"`)
+)
 
 // serving runs `serve` until the test ends and returns its address.
 func serving(t *testing.T, s *site) string {
+	t.Helper()
+	address, _ := servingWith(t, s)
+	return address
+}
+
+// servingWith is serving with more flags, and returns what it said until it was ready, too.
+func servingWith(t *testing.T, s *site, flags ...string) (address, said string) {
 	t.Helper()
 	var errs output
 	p := &program{stdin: strings.NewReader(""), stdout: io.Discard, stderr: &errs, getenv: func(string) string { return "" }}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan int, 1)
-	go func() { done <- p.main(ctx, []string{"serve", "-c", s.config}) }()
+	go func() { done <- p.main(ctx, append([]string{"serve", "-c", s.config}, flags...)) }()
 	t.Cleanup(func() {
 		stop()
 		if code := <-done; code != 0 {
@@ -32,11 +42,44 @@ func serving(t *testing.T, s *site) string {
 	deadline := time.Now().Add(testenv.Budget(t, 30*time.Second))
 	for ; time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if m := boundTo.FindStringSubmatch(errs.String()); m != nil {
-			return m[1]
+			return m[1], errs.String()
 		}
 	}
 	t.Fatalf("serve does not start: %s", errs.String())
-	return ""
+	return "", ""
+}
+
+// TestServeHasProbesOfItsOwn: Kubernetes and Prometheus ask without a token, at an address that answers nothing else.
+func TestServeHasProbesOfItsOwn(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "sqlite", "")
+	s.configure("api: {listen: \"127.0.0.1:0\", auth: {api_keys: " + s.path("keys.yaml") + "}}\n")
+	if err := s.write(1, true); err != nil {
+		t.Fatal(err)
+	}
+	s.runToEnd()
+	address, said := servingWith(t, s, "--admin", "127.0.0.1:0")
+	m := probesAt.FindStringSubmatch(said)
+	if m == nil {
+		t.Fatalf("no probes: %s", said)
+	}
+	if code, _ := ask(t, address, ""); code != 401 {
+		t.Errorf("without a key: %d, want 401", code)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for path, want := range map[string]string{
+		"/livez": "ok", "/metrics": `activity_agent_api_request_seconds_count{route="",status="401"} 1`, "/activities/": "404",
+	} {
+		answer, err := client.Get("http://" + m[1] + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(answer.Body)
+		_ = answer.Body.Close()
+		if err != nil || !strings.Contains(string(body), want) {
+			t.Errorf("%s: got %.200s (error %v), want %s", path, body, err, want)
+		}
+	}
 }
 
 func ask(t *testing.T, address, key string) (int, string) {
