@@ -33,7 +33,7 @@ func exporting() *streaming {
 var exportDoc = doc{
 	summary: "All that match, as a file",
 	params: []param{
-		{name: "format", text: "ndjson unless told, or what Accept asks for", values: []string{"ndjson", "csv", "json"}},
+		{name: "format", text: "of the file; ndjson unless told, or what Accept asks for", values: []string{"ndjson", "csv", "json"}},
 		{name: "limit", text: "at most so many; all unless told", low: 1},
 		{name: "cursor", text: "go on after the activity with this id, or at the cursor of the trailer " + nextCursor},
 	},

@@ -45,7 +45,7 @@ var liveDoc = doc{
 		{name: "Last-Event-ID", text: "the same, as browsers send it", header: true},
 	},
 	without: []string{"limit", "offset", "cursor", "sort"},
-	media: []string{"text/event-stream"},
+	media:   []string{"text/event-stream"},
 }
 
 // A channel is how events get to a live reader: server-sent events or a WebSocket.

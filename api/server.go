@@ -262,7 +262,7 @@ type Listener struct {
 func (s *Server) Listen() (*Listener, error) {
 	l, err := net.Listen("tcp", s.o.Config.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("api.listen: %w; choose another address", err)
+		return nil, fmt.Errorf("api.listen: %w; choose another address, or \"\" for no read API in `activity-agent run`", err)
 	}
 	return &Listener{s, &http.Server{
 		Handler:           http.MaxBytesHandler(s, 0), // there is nothing to send

@@ -125,7 +125,7 @@ var rules = map[string]rule{
 	"store.elasticsearch.concurrency":             {restart: true, min: 1, max: 16},
 	"store.file.path":                             {restart: true, need: "name the file to append to, such as ./activities.ndjson, or \"-\" for standard output"},
 	"api":                                         {whole: readAPI},
-	"api.listen":                                  {restart: true, need: "name an address, such as 127.0.0.1:8481", text: address},
+	"api.listen":                                  {restart: true, text: address},
 	"api.auth.jwt.secret":                         {restart: true},
 	"api.auth.jwt.jwks_url":                       {restart: true},
 	"api.auth.jwt.issuer":                         {restart: true},

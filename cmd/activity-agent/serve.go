@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os/signal"
@@ -54,24 +55,15 @@ func (p *program) serveAPI(ctx context.Context, c *config.Config, admin string) 
 	if err != nil {
 		return err
 	}
-	store, done, err := openSearch(c.Store)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = done() }()
-	pseudonym, err := pseudonymiser(c.Pipeline.Redact)
-	if err != nil {
-		return usageError{err}
+	if c.API.Listen == "" {
+		return usageError{errors.New("api.listen: is \"\", so there is nothing to serve on; name an address, such as 127.0.0.1:8481")}
 	}
 	took := api.NewTook()
-	server, err := api.New(api.Options{Config: c.API, Store: store, Logger: log, Pseudonym: pseudonym, Took: took})
-	if err != nil {
-		return usageError{err}
-	}
-	listener, err := server.Listen()
+	r, err := openReadAPI(c, log, took)
 	if err != nil {
 		return err
 	}
+	defer func() { _ = r.close() }()
 	group, ctx := errgroup.WithContext(ctx)
 	if admin != "" {
 		probes, err := agent.ListenProbes(admin, probesOf(took), log)
@@ -81,9 +73,36 @@ func (p *program) serveAPI(ctx context.Context, c *config.Config, admin string) 
 		log.Info("probes and metrics", zap.String("address", probes.Addr()))
 		group.Go(func() error { return probes.Serve(ctx) })
 	}
-	log.Info("read API", zap.String("version", version), zap.String("address", listener.Addr()), zap.String("store", storeName(c.Store)))
-	group.Go(func() error { return listener.Serve(ctx) })
+	group.Go(func() error { return r.listener.Serve(ctx) })
 	return group.Wait()
+}
+
+// A readAPI is the read API on its address, over a store that is its own.
+type readAPI struct {
+	listener *api.Listener
+	close    func() error // the store
+}
+
+// openReadAPI opens the store and binds api.listen. took may be nil.
+func openReadAPI(c *config.Config, log *zap.Logger, took *prometheus.HistogramVec) (*readAPI, error) {
+	pseudonym, err := pseudonymiser(c.Pipeline.Redact)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	store, done, err := openSearch(c.Store)
+	if err != nil {
+		return nil, err
+	}
+	server, err := api.New(api.Options{Config: c.API, Store: store, Logger: log, Pseudonym: pseudonym, Took: took})
+	if err != nil {
+		return nil, errors.Join(usageError{err}, done())
+	}
+	listener, err := server.Listen()
+	if err != nil {
+		return nil, errors.Join(err, done())
+	}
+	log.Info("read API", zap.String("version", version), zap.String("address", listener.Addr()), zap.String("store", storeName(c.Store)))
+	return &readAPI{listener, done}, nil
 }
 
 // probesOf answers whether the process runs, which is all that a restart can help with, and its metrics.
