@@ -157,7 +157,7 @@ func exportHead(w *stream, r *http.Request, f export.Format, now time.Time) (io.
 	h.Set("Content-Type", f.MediaType())
 	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="activities-%s.%s"`, now.UTC().Format("20060102T150405Z"), f))
 	h.Set("Trailer", nextCursor)
-	h.Set("Vary", "Accept, Accept-Encoding")
+	h.Add("Vary", "Accept, Accept-Encoding")
 	if !gzipAccepted(r) {
 		w.WriteHeader(http.StatusOK)
 		return w, w.Flush

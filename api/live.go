@@ -135,7 +135,7 @@ func follow(ctx context.Context, sub *live.Subscription, c channel, fields []str
 var (
 	errBeat     = errors.New("nothing for a while")
 	errNoLonger = errors.New("the token is no longer valid")
-	errOrigin   = errors.New("pages of this origin may not open a WebSocket here: api.live.origins names those that may")
+	errOrigin   = errors.New("pages of this origin may not open a WebSocket here: api.cors_origins names those that may")
 )
 
 // endReason is what a live reader is told.
@@ -224,7 +224,7 @@ func protocolToken(r *http.Request) (string, bool) {
 func (s *stream) originAllowed(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	u, err := url.Parse(origin)
-	return origin == "" || err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host) || slices.Contains(s.config.Live.Origins, origin)
+	return origin == "" || err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host) || slices.Contains(s.config.CORSOrigins, origin)
 }
 
 // serveSocket speaks WebSocket (RFC 6455): one JSON object a message.

@@ -50,8 +50,10 @@ type Server struct {
 	o     Options
 	gate  *access.Gate
 	limit *limiter
-	mux   *http.ServeMux
-	open  map[string]leaf // what is there without a token
+	// failures limits requests of nobody known, by address.
+	failures *limiter
+	mux      *http.ServeMux
+	open     map[string]leaf // what is there without a token
 
 	streams streams
 	hub     *live.Hub // nil where the store is no search.Follower
@@ -66,6 +68,7 @@ func New(o Options) (*Server, error) {
 		o.Now = time.Now
 	}
 	s := &Server{o: o, gate: access.NewGate(o.Config.Auth), limit: newLimiter(o.Config.RateLimit), mux: http.NewServeMux(), open: leaves()}
+	s.failures = newLimiter(failuresPerMinute)
 	if f, ok := o.Store.(search.Follower); ok {
 		s.hub = live.New(f, o.Logger)
 	}
@@ -115,9 +118,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Request-Id", id)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
+	if s.o.Config.crossOrigin(w, r) {
+		s.log(id, &view{}, nil, http.StatusNoContent, began, "", nil)
+		return
+	}
 	if page, ok := s.open[r.URL.Path]; ok && reads(r) {
 		page.write(w)
-		s.o.Logger.Info("request", zap.String("request_id", id), zap.String("route", r.URL.Path), zap.Int("status", http.StatusOK), zap.Duration("took", s.o.Now().Sub(began)))
+		s.log(id, &view{}, &match{route: &route{path: r.URL.Path}}, http.StatusOK, began, "", nil)
 		return
 	}
 	v, m, err := s.admit(h, r, began)
@@ -165,6 +172,9 @@ func (s *Server) log(id string, v *view, m *match, status int, began time.Time, 
 	s.o.Logger.Info("request", fields...)
 }
 
+// seconds writes how long to wait, as Retry-After has it.
+func seconds(wait time.Duration) string { return strconv.Itoa(int(math.Ceil(wait.Seconds()))) }
+
 func reads(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
 
 // A denial is a request of nobody known.
@@ -181,6 +191,11 @@ func (s *Server) admit(h http.Header, r *http.Request, now time.Time) (v view, m
 	}
 	caller, err := s.gate.Identify(r, now)
 	if err != nil {
+		// A valid token is good all the same: others may come from the same address, as behind a proxy.
+		if wait := s.failures.take(network(r.RemoteAddr), now); wait > 0 {
+			h.Set("Retry-After", seconds(wait))
+			return v, nil, errTooManyFailures
+		}
 		return v, nil, denial{err}
 	}
 	v = view{store: s.o.Store, hub: s.hub, caller: caller, user: caller.User}
@@ -194,7 +209,7 @@ func (s *Server) admit(h http.Header, r *http.Request, now time.Time) (v view, m
 		v.user = s.o.Pseudonym(caller.User)
 	}
 	if wait := s.limit.take(v.name(), now); wait > 0 {
-		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+		h.Set("Retry-After", seconds(wait))
 		return v, nil, errTooMany
 	}
 	if !reads(r) {

@@ -137,9 +137,10 @@ var rules = map[string]rule{
 	"api.auth.api_keys":                           {restart: true, need: "name the file of keys, such as ./activity-data/api-keys.yaml"},
 	"api.auth.anonymous":                          {restart: true, enum: []string{"", "auditor", "admin"}},
 	"api.rate_limit":                              {restart: true, min: 1, max: 1_000_000},
+	"api.cors_origins":                            {restart: true},
+	"api.cors_origins[]":                          {text: webOrigin},
 	"api.exports":                                 {restart: true, min: 1, max: 1000},
 	"api.live.per_caller":                         {restart: true, min: 1, max: 1000},
-	"api.live.origins":                            {restart: true},
 	"admin.listen":                                {restart: true, text: address},
 	"log.level":                                   {enum: []string{"debug", "info", "warn", "error"}},
 	"log.format":                                  {restart: true, enum: []string{"auto", "json", "text"}},
@@ -279,6 +280,14 @@ func address(s string) (problem, advice string) {
 func ingestAddress(s string) (problem, advice string) {
 	if advice = ingest.CheckListen(s); advice != "" {
 		problem = "this cannot be listened on"
+	}
+	return problem, advice
+}
+
+// webOrigin checks where web pages may come from.
+func webOrigin(s string) (problem, advice string) {
+	if advice = api.CheckOrigin(s); advice != "" {
+		problem = "this is not the origin of a web page"
 	}
 	return problem, advice
 }
