@@ -34,13 +34,13 @@ func (c *Config) crossOrigin(w http.ResponseWriter, r *http.Request) (preflight 
 		return false
 	}
 	h.Set("Access-Control-Allow-Origin", origin)
-	h.Set("Access-Control-Expose-Headers", "Retry-After, X-Request-Id, "+nextCursor)
+	h.Set("Access-Control-Expose-Headers", "ETag, Retry-After, X-Request-Id, "+nextCursor)
 	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 		return false
 	}
 	h.Add("Vary", "Access-Control-Request-Method, Access-Control-Request-Headers")
-	h.Set("Access-Control-Allow-Methods", "GET, HEAD")
-	h.Set("Access-Control-Allow-Headers", "Authorization, Last-Event-ID")
+	h.Set("Access-Control-Allow-Methods", "GET, HEAD, PATCH")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, If-Match, Last-Event-ID")
 	h.Set("Access-Control-Max-Age", "600")
 	w.WriteHeader(http.StatusNoContent)
 	return true

@@ -38,7 +38,7 @@ func TestPagesOfConfiguredOriginsMayRead(t *testing.T) {
 		}
 	}
 	w := cross(s, "OPTIONS", "/activities/", app, "Access-Control-Request-Method", "GET", "Access-Control-Request-Headers", "authorization")
-	if h := w.Header(); w.Code != 204 || w.Body.Len() > 0 || !strings.Contains(h.Get("Access-Control-Allow-Headers"), "Authorization") || h.Get("Access-Control-Allow-Methods") != "GET, HEAD" {
+	if h := w.Header(); w.Code != 204 || w.Body.Len() > 0 || !strings.Contains(h.Get("Access-Control-Allow-Headers"), "Authorization") || h.Get("Access-Control-Allow-Methods") != "GET, HEAD, PATCH" {
 		t.Errorf("preflight: %d %v %s", w.Code, h, w.Body)
 	}
 	if w := cross(s, "OPTIONS", "/activities/", app); w.Code != 401 {

@@ -16,10 +16,11 @@ import (
 type doc struct {
 	summary string
 	kind    activity.Kind // the only one there is; NoKind for all
-	single  bool          // the answer is one document: there are no parameters
+	single  bool          // the answer is one document: there are no parameters of lists
 	params  []param       // beside those of a list, or in their place
 	without []string      // the parameters of a list that it does not take
 	media   []string      // of the answer; none for application/json
+	errors  []int         // the statuses of errors, beside those of all
 	answer  any           // the zero value of the body's type; nil for a page, or for a document where single
 }
 

@@ -9,24 +9,30 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/truledgr/activity-agent/api/access"
 )
 
 // A description is what is read back of the OpenAPI document.
 type description struct {
-	Info  struct{ Title, Description string }
-	Paths map[string]struct {
-		Get struct {
-			OperationID, Summary, Description string
-			Parameters                        []parameter
-			Responses                         map[string]response
-			Security                          []any
-		}
-	}
+	Info       struct{ Title, Description string }
+	Paths      map[string]map[string]operation // by path and method
 	Components struct {
 		Parameters map[string]parameter
 		Responses  map[string]response
 		Schemas    map[string]schema
 	}
+}
+
+type operation struct {
+	OperationID, Summary, Description string
+	Parameters                        []parameter
+	RequestBody                       struct {
+		Content map[string]struct{ Schema schema }
+	}
+	Responses map[string]response
+	Security  []any
+	Roles     []access.Role `json:"x-roles"`
 }
 
 type parameter struct {
@@ -73,13 +79,14 @@ func (d *description) resolve(p parameter) parameter {
 type entry struct {
 	Name, Type, Text, Link string
 	Values, Operators      []string
-	Required, Shared       bool
+	Where                  string // "path" or "header"
+	Shared                 bool
 	Members                []entry
 }
 
 type routeEntry struct {
-	ID, Path, Summary, Text, Answer string
-	Own, Lists, Fields              []entry
+	ID, Method, Path, Summary, Text, Body, Answer string
+	Own, Lists, Fields                            []entry
 }
 
 type docsView struct {
@@ -93,7 +100,9 @@ func docsHTML(t *testing.T, document []byte) []byte {
 	d := readDescription(t, document)
 	v := docsView{Title: d.Info.Title, Text: d.Info.Description}
 	for _, path := range slices.Sorted(maps.Keys(d.Paths)) {
-		v.Routes = append(v.Routes, d.routeEntry(path))
+		for _, method := range slices.Sorted(maps.Keys(d.Paths[path])) {
+			v.Routes = append(v.Routes, d.routeEntry(method, path))
+		}
 	}
 	for _, p := range listParams() {
 		v.Lists = append(v.Lists, d.Components.Parameters[p.name].entry(true))
@@ -120,11 +129,14 @@ func docsHTML(t *testing.T, document []byte) []byte {
 	return b.Bytes()
 }
 
-func (d *description) routeEntry(path string) routeEntry {
-	op := d.Paths[path].Get
-	out := routeEntry{ID: op.OperationID, Path: path, Summary: op.Summary, Text: op.Description}
+func (d *description) routeEntry(method, path string) routeEntry {
+	op := d.Paths[path][method]
+	out := routeEntry{ID: op.OperationID, Method: strings.ToUpper(method), Path: path, Summary: op.Summary, Text: op.Description}
 	if name, ok := strings.CutPrefix(op.Responses["200"].Content["application/json"].Schema.Ref, schemas); ok && name != "Activity" {
 		out.Answer = name
+	}
+	for _, body := range op.RequestBody.Content {
+		out.Body = strings.TrimPrefix(body.Schema.Ref, schemas)
 	}
 	for _, p := range op.Parameters {
 		switch shared := d.resolve(p); {
@@ -170,7 +182,7 @@ func addField(to []entry, p parameter) []entry {
 }
 
 func (p parameter) entry(shared bool) entry {
-	e := entry{Name: p.Name, Type: p.Schema.name(), Text: p.Description, Required: p.Required, Shared: shared}
+	e := entry{Name: p.Name, Type: p.Schema.name(), Text: p.Description, Where: strings.TrimPrefix(p.In, "query"), Shared: shared}
 	s := p.Schema
 	if s.Items != nil {
 		s = *s.Items

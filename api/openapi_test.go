@@ -18,6 +18,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/truledgr/activity-agent/activity"
+	"github.com/truledgr/activity-agent/activity/amend"
 	"github.com/truledgr/activity-agent/activity/search"
 	"github.com/truledgr/activity-agent/api/access"
 )
@@ -57,7 +58,18 @@ func describe(t *testing.T) []byte {
 		"/docs":         openPath("docs", "This description, to read", "text/html", &huma.Schema{Type: huma.TypeString}),
 	}
 	for _, rt := range routes() {
-		paths[rt.path] = &huma.PathItem{Get: d.operation(rt)}
+		if paths[rt.path] == nil {
+			paths[rt.path] = &huma.PathItem{}
+		}
+		switch rt.verb() {
+		case http.MethodGet:
+			paths[rt.path].Get = d.operation(rt)
+		case http.MethodPatch:
+			paths[rt.path].Patch = d.operation(rt)
+			paths[rt.path].Patch.RequestBody = d.patch()
+		default:
+			t.Fatalf("%s %s is not described", rt.verb(), rt.path)
+		}
 	}
 	d.registry.Schema(reflect.TypeFor[problem](), true, "")
 	d.schemas()
@@ -89,12 +101,22 @@ var errorTexts = map[int]string{
 	http.StatusNotFound:            "There is nothing here that the caller may see.",
 	http.StatusUnprocessableEntity: "A parameter is wrong; errors names each.",
 	http.StatusTooManyRequests:     "Too many requests. Try again after Retry-After.",
-	http.StatusServiceUnavailable:  "The store does not answer.",
+	http.StatusServiceUnavailable:  "The store does not answer, or the read cannot be recorded.",
+}
+
+// moreErrorTexts are those of some routes.
+var moreErrorTexts = map[int]string{
+	http.StatusConflict:              "The activity was changed at the same time. Read it again.",
+	http.StatusPreconditionFailed:    "The activity is not what If-Match says any more.",
+	http.StatusRequestEntityTooLarge: "The body is too large.",
+	http.StatusUnsupportedMediaType:  "The body is of another type than JSON.",
 }
 
 func errorAnswers() map[string]*huma.Response {
 	out := map[string]*huma.Response{}
-	for status, text := range errorTexts {
+	texts := maps.Clone(errorTexts)
+	maps.Copy(texts, moreErrorTexts)
+	for status, text := range texts {
 		r := &huma.Response{Description: text, Content: map[string]*huma.MediaType{"application/problem+json": {Schema: &huma.Schema{Ref: schemas + "Problem"}}}}
 		switch status {
 		case http.StatusTooManyRequests:
@@ -109,7 +131,7 @@ func errorAnswers() map[string]*huma.Response {
 
 func (d *describer) operation(rt route) *huma.Operation {
 	op := &huma.Operation{
-		OperationID: strings.NewReplacer("/", "_", "-", "_", "{", "", "}", "").Replace(rt.path[1:]),
+		OperationID: strings.ToLower(strings.NewReplacer("GET_", "", "/", "_", "-", "_", "{", "", "}", "").Replace(rt.verb() + "_" + rt.path[1:])),
 		Summary:     rt.doc.summary, Tags: []string{"activities"}, Parameters: d.parametersOf(rt),
 		Responses:  map[string]*huma.Response{"200": {Description: "The answer.", Content: d.content(rt)}},
 		Extensions: map[string]any{"x-roles": rt.roles},
@@ -117,10 +139,33 @@ func (d *describer) operation(rt route) *huma.Operation {
 	if !slices.Contains(rt.roles, access.User) {
 		op.Description = "For auditors and admins."
 	}
-	for status := range errorTexts {
+	for _, status := range slices.AppendSeq(slices.Clone(rt.doc.errors), maps.Keys(errorTexts)) {
 		op.Responses[strconv.Itoa(status)] = &huma.Response{Ref: "#/components/responses/" + strconv.Itoa(status)}
 	}
 	return op
+}
+
+// patch is the body that amends: a merge patch (RFC 7396) of what can be amended.
+func (d *describer) patch() *huma.RequestBody {
+	one := 1
+	s := &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{}, AdditionalProperties: false, MinProperties: &one, Description: "New values; null takes a field away."}
+	for _, f := range amend.Fields() {
+		p := &huma.Schema{Type: huma.TypeString, Nullable: true, Description: f.Field().Doc}
+		switch f.Type() {
+		case activity.Keywords:
+			p.Type, p.Items = huma.TypeArray, &huma.Schema{Type: huma.TypeString}
+		case activity.Free:
+			p.Type = huma.TypeObject
+			p.Description += " A merge patch: members that are not named stay."
+		}
+		s.Properties[f.Name()] = p
+	}
+	d.registry.Map()["Amendment"] = s
+	content := map[string]*huma.MediaType{}
+	for _, media := range []string{"application/json", "application/merge-patch+json"} {
+		content[media] = &huma.MediaType{Schema: &huma.Schema{Ref: schemas + "Amendment"}}
+	}
+	return &huma.RequestBody{Required: true, Content: content}
 }
 
 func (d *describer) content(rt route) map[string]*huma.MediaType {
@@ -157,8 +202,10 @@ func (d *describer) answer(rt route) *huma.Schema {
 // schemas adds those of documents, and mends what huma cannot know of the others.
 func (d *describer) schemas() {
 	all := d.registry.Map()
-	for _, s := range all {
-		s.AdditionalProperties = nil // there may be more one day
+	for name, s := range all {
+		if name != "Amendment" {
+			s.AdditionalProperties = nil // there may be more one day
+		}
 	}
 	all["Page"].Properties["items"].Items = some()
 	all["Step"].Properties["activity"].AnyOf = some().AnyOf
@@ -190,6 +237,9 @@ func (d *describer) parametersOf(rt route) []*huma.Param {
 		}
 	}
 	if rt.doc.single {
+		for _, p := range rt.doc.params {
+			out = append(out, p.describe())
+		}
 		return out
 	}
 	taken := slices.Clone(rt.doc.without)

@@ -6,28 +6,37 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/truledgr/activity-agent/api"
 	"github.com/truledgr/activity-agent/api/access"
 	"github.com/truledgr/activity-agent/config"
 )
 
 // A reading is the read API beside an agent that runs, where there is one.
 type reading struct {
-	log  *zap.Logger
-	stop context.CancelFunc // nil where there is none
-	done chan struct{}
+	log      *zap.Logger
+	recorder api.Recorder       // the agent's; nil where the read API is not wanted
+	stop     context.CancelFunc // nil where there is none
+	done     chan struct{}
 }
 
-// begin serves the read API until end. Where nobody could ask, there is none: then it says what to do, or nothing if the
-// configuration wants none.
-func (r *reading) begin(c *config.Config) error {
+// wantsReading reports whether the read API is to be served beside the agent. Where nobody could ask, it says what to do.
+func wantsReading(c *config.Config, log *zap.Logger) bool {
 	if c.API.Listen == "" || c.Store.File != nil {
+		return false
+	}
+	err := access.NewGate(c.API.Auth).Way()
+	if err != nil {
+		log.Info("no read API until the next start", zap.Error(err))
+	}
+	return err == nil
+}
+
+// begin serves the read API, where it is wanted, until end.
+func (r *reading) begin(c *config.Config) error {
+	if r.recorder == nil {
 		return nil
 	}
-	if err := access.NewGate(c.API.Auth).Way(); err != nil {
-		r.log.Info("no read API until the next start", zap.Error(err))
-		return nil
-	}
-	api, err := openReadAPI(c, r.log, nil)
+	served, err := openReadAPI(c, r.log, r.recorder, nil)
 	if err != nil {
 		return err
 	}
@@ -35,7 +44,7 @@ func (r *reading) begin(c *config.Config) error {
 	r.stop, r.done = stop, make(chan struct{})
 	go func() {
 		defer close(r.done)
-		if err := errors.Join(api.listener.Serve(ctx), api.close()); err != nil {
+		if err := errors.Join(served.listener.Serve(ctx), served.close()); err != nil {
 			r.log.Error("the read API has ended", zap.Error(err))
 		}
 	}()

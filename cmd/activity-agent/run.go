@@ -93,10 +93,11 @@ func (p *program) run(ctx context.Context, c *config.Config, o runOptions) error
 		return errors.Join(err, sink.Close())
 	}
 	defer release()
+	reads := wantsReading(c, log)
 	a, err := agent.New(agent.Options{
 		Config: c.Agent, Files: c.Files, Ingest: c.Ingest, Streams: streams, Pipeline: c.Pipeline, Sink: sink, Version: version, Logger: log,
 		Origin: agent.OriginOf(c.Agent, p.getenv, p.hostname), ExitWhenIdle: o.exitWhenIdle, ConfigHash: c.Hash(),
-		StuckAfter: stuckAfter(c.Store), Retention: c.Retention,
+		StuckAfter: stuckAfter(c.Store), Retention: c.Retention, Records: reads,
 	})
 	if err != nil {
 		return errors.Join(err, sink.Close())
@@ -106,6 +107,9 @@ func (p *program) run(ctx context.Context, c *config.Config, o runOptions) error
 	}
 	began := time.Now()
 	r := &reloader{p: p, path: o.configPath, current: c, agent: a, level: level, log: log, reading: &reading{log: log}}
+	if reads {
+		r.reading.recorder = a.Intake()
+	}
 	err = p.serve(ctx, c, a, r, signals, screen, o)
 	err = errors.Join(err, a.Close())
 	account := a.Account()

@@ -26,8 +26,8 @@ func (p *program) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve -c FILE",
 		Short: "Answer questions over HTTP: the read API",
-		Long: `Serves the read API over the configured store, on api.listen, until SIGTERM or SIGINT. It writes nothing, and several
-may serve one store. Callers need a token: a JSON Web Token (api.auth.jwt), or a key of activity-agent keys. With --admin it
+		Long: `Serves the read API over the configured store, on api.listen, until SIGTERM or SIGINT. Several may serve one store, each
+with an api.state_dir of its own: that is where it keeps who read what others did until the store has it. Callers need a token: a JSON Web Token (api.auth.jwt), or a key of activity-agent keys. With --admin it
 also answers /livez and /metrics, for Kubernetes and Prometheus. See docs/api.md.`,
 		Example: `  activity-agent keys create -c agent.yaml --role auditor --name support
   activity-agent serve -c agent.yaml
@@ -47,7 +47,7 @@ also answers /livez and /metrics, for Kubernetes and Prometheus. See docs/api.md
 }
 
 // serveAPI answers until a signal, or until ctx is done; probes, too, where admin is not "".
-func (p *program) serveAPI(ctx context.Context, c *config.Config, admin string) error {
+func (p *program) serveAPI(ctx context.Context, c *config.Config, admin string) (err error) {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	tty := isTerminal(p.stderr)
@@ -58,13 +58,21 @@ func (p *program) serveAPI(ctx context.Context, c *config.Config, admin string) 
 	if c.API.Listen == "" {
 		return usageError{errors.New("api.listen: is \"\", so there is nothing to serve on; name an address, such as 127.0.0.1:8481")}
 	}
+	recorder, err := p.recorder(c, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, recorder.Close()) }()
 	took := api.NewTook()
-	r, err := openReadAPI(c, log, took)
+	r, err := openReadAPI(c, log, recorder.Intake(), took)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = r.close() }()
 	group, ctx := errgroup.WithContext(ctx)
+	recording, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	group.Go(func() error { return recorder.Run(recording) })
 	if admin != "" {
 		probes, err := agent.ListenProbes(admin, probesOf(took), log)
 		if err != nil {
@@ -73,7 +81,10 @@ func (p *program) serveAPI(ctx context.Context, c *config.Config, admin string) 
 		log.Info("probes and metrics", zap.String("address", probes.Addr()))
 		group.Go(func() error { return probes.Serve(ctx) })
 	}
-	group.Go(func() error { return r.listener.Serve(ctx) })
+	group.Go(func() error {
+		defer end() // what the last requests recorded is delivered, or kept for the next start
+		return r.listener.Serve(ctx)
+	})
 	return group.Wait()
 }
 
@@ -84,7 +95,7 @@ type readAPI struct {
 }
 
 // openReadAPI opens the store and binds api.listen. took may be nil.
-func openReadAPI(c *config.Config, log *zap.Logger, took *prometheus.HistogramVec) (*readAPI, error) {
+func openReadAPI(c *config.Config, log *zap.Logger, recorder api.Recorder, took *prometheus.HistogramVec) (*readAPI, error) {
 	pseudonym, err := pseudonymiser(c.Pipeline.Redact)
 	if err != nil {
 		return nil, usageError{err}
@@ -93,7 +104,7 @@ func openReadAPI(c *config.Config, log *zap.Logger, took *prometheus.HistogramVe
 	if err != nil {
 		return nil, err
 	}
-	server, err := api.New(api.Options{Config: c.API, Store: store, Logger: log, Pseudonym: pseudonym, Took: took})
+	server, err := api.New(api.Options{Config: c.API, Store: store, Logger: log, Pseudonym: pseudonym, Recorder: recorder, Took: took})
 	if err != nil {
 		return nil, errors.Join(usageError{err}, done())
 	}
@@ -103,6 +114,24 @@ func openReadAPI(c *config.Config, log *zap.Logger, took *prometheus.HistogramVe
 	}
 	log.Info("read API", zap.String("version", version), zap.String("address", listener.Addr()), zap.String("store", storeName(c.Store)))
 	return &readAPI{listener, done}, nil
+}
+
+// recorder is an agent that reads nothing: it delivers what the read API records of reads and amendments.
+func (p *program) recorder(c *config.Config, log *zap.Logger) (*agent.Agent, error) {
+	sink, err := openSink(c.Store, log)
+	if err != nil {
+		return nil, err
+	}
+	state, journal := c.Agent, c.Ingest
+	state.StateDir, journal.Listen = c.API.StateDir, ""
+	a, err := agent.New(agent.Options{
+		Config: state, Ingest: journal, Records: true, Pipeline: c.Pipeline, Sink: sink, Version: version, Logger: log,
+		Origin: agent.OriginOf(c.Agent, p.getenv, p.hostname), StuckAfter: stuckAfter(c.Store),
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("api.state_dir: %w", err), sink.Close())
+	}
+	return a, nil
 }
 
 // probesOf answers whether the process runs, which is all that a restart can help with, and its metrics.
