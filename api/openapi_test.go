@@ -57,7 +57,7 @@ func describe(t *testing.T) []byte {
 		"/openapi.json": openPath("openapi", "This description", "application/json", &huma.Schema{Type: huma.TypeObject}),
 		"/docs":         openPath("docs", "This description, to read", "text/html", &huma.Schema{Type: huma.TypeString}),
 	}
-	for _, rt := range routes() {
+	for _, rt := range routes(nil) {
 		if paths[rt.path] == nil {
 			paths[rt.path] = &huma.PathItem{}
 		}
@@ -307,7 +307,7 @@ func (d *describer) conditions(k activity.Kind) (out []*huma.Param) {
 		first := true
 		for _, op := range operators {
 			takes := func(value string) bool {
-				c, err := search.ParseCondition(kinds, f.Name+op.suffix, []string{value}, now)
+				c, err := search.ParseCondition(nil, kinds, f.Name+op.suffix, []string{value}, now)
 				return err == nil && c.Path == "" // details.gt is a member of details
 			}
 			if slices.ContainsFunc(probes, takes) && !(f.Name == "kind" && op.suffix == "") {
@@ -453,7 +453,7 @@ func TestDescriptionHoldsTogether(t *testing.T) {
 		}
 	}
 	walk(whole)
-	if len(ids) != len(routes())+len(leaves()) {
+	if len(ids) != len(routes(nil))+len(leaves()) {
 		t.Errorf("%d operations", len(ids))
 	}
 }
