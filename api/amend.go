@@ -24,7 +24,11 @@ import (
 	"github.com/truledgr/activity-agent/api/access"
 )
 
-var amendDoc = doc{summary: "Amend the status, description, tags, details or metadata of one activity"}
+var amendDoc = doc{
+	summary: "Amend the status, description, tags, details or metadata of one activity", single: true,
+	params: []param{{name: "If-Match", text: "amend only the version with this ETag", header: true}},
+	errors: []int{http.StatusConflict, http.StatusPreconditionFailed, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType},
+}
 
 // maxPatch is how large the body of a PATCH may be, in bytes.
 const maxPatch = 256 << 10

@@ -12,6 +12,9 @@ type Config struct {
 	Auth access.Config `yaml:"auth"`
 	// RateLimit is how many requests a minute one caller may send; up to a quarter of a minute's at once.
 	RateLimit int `yaml:"rate_limit"`
+	// CORSOrigins are those of web pages, beside the API's own, that may read answers and open a WebSocket, as in
+	// https://app.example.com. See CheckOrigin.
+	CORSOrigins []string `yaml:"cors_origins"`
 	// Exports is how many exports one caller may have under way.
 	Exports int `yaml:"exports"`
 	// RecordReads says whether each read by an auditor or admin of what others did is recorded: RecordRequired, RecordBest or
@@ -29,8 +32,6 @@ type Config struct {
 type Live struct {
 	// PerCaller is how many live readers one caller may have at once.
 	PerCaller int `yaml:"per_caller"`
-	// Origins are those of web pages, beside the API's own host, that may open a WebSocket.
-	Origins []string `yaml:"origins"`
 }
 
 // DefaultConfig returns the configuration that omitted keys fall back to.

@@ -55,14 +55,8 @@ func (p *program) serveAPI(ctx context.Context, c *config.Config, admin string) 
 	if err != nil {
 		return err
 	}
-	store, done, err := openSearch(c.Store)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = done() }()
-	pseudonym, err := pseudonymiser(c.Pipeline.Redact)
-	if err != nil {
-		return usageError{err}
+	if c.API.Listen == "" {
+		return usageError{errors.New("api.listen: is \"\", so there is nothing to serve on; name an address, such as 127.0.0.1:8481")}
 	}
 	recorder, err := p.recorder(c, log)
 	if err != nil {
@@ -70,14 +64,11 @@ func (p *program) serveAPI(ctx context.Context, c *config.Config, admin string) 
 	}
 	defer func() { err = errors.Join(err, recorder.Close()) }()
 	took := api.NewTook()
-	server, err := api.New(api.Options{Config: c.API, Store: store, Logger: log, Pseudonym: pseudonym, Recorder: recorder.Intake(), Took: took})
-	if err != nil {
-		return usageError{err}
-	}
-	listener, err := server.Listen()
+	r, err := openReadAPI(c, log, recorder.Intake(), took)
 	if err != nil {
 		return err
 	}
+	defer func() { _ = r.close() }()
 	group, ctx := errgroup.WithContext(ctx)
 	recording, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
@@ -90,12 +81,39 @@ func (p *program) serveAPI(ctx context.Context, c *config.Config, admin string) 
 		log.Info("probes and metrics", zap.String("address", probes.Addr()))
 		group.Go(func() error { return probes.Serve(ctx) })
 	}
-	log.Info("read API", zap.String("version", version), zap.String("address", listener.Addr()), zap.String("store", storeName(c.Store)))
 	group.Go(func() error {
 		defer end() // what the last requests recorded is delivered, or kept for the next start
-		return listener.Serve(ctx)
+		return r.listener.Serve(ctx)
 	})
 	return group.Wait()
+}
+
+// A readAPI is the read API on its address, over a store that is its own.
+type readAPI struct {
+	listener *api.Listener
+	close    func() error // the store
+}
+
+// openReadAPI opens the store and binds api.listen. took may be nil.
+func openReadAPI(c *config.Config, log *zap.Logger, recorder api.Recorder, took *prometheus.HistogramVec) (*readAPI, error) {
+	pseudonym, err := pseudonymiser(c.Pipeline.Redact)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	store, done, err := openSearch(c.Store)
+	if err != nil {
+		return nil, err
+	}
+	server, err := api.New(api.Options{Config: c.API, Store: store, Logger: log, Pseudonym: pseudonym, Recorder: recorder, Took: took})
+	if err != nil {
+		return nil, errors.Join(usageError{err}, done())
+	}
+	listener, err := server.Listen()
+	if err != nil {
+		return nil, errors.Join(err, done())
+	}
+	log.Info("read API", zap.String("version", version), zap.String("address", listener.Addr()), zap.String("store", storeName(c.Store)))
+	return &readAPI{listener, done}, nil
 }
 
 // recorder is an agent that reads nothing: it delivers what the read API records of reads and amendments.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"regexp"
@@ -179,5 +180,78 @@ func TestCallersFindTheirActivitiesUnderPseudonyms(t *testing.T) {
 		if code, body := ask(t, address, strings.TrimSpace(key)); code != 200 || !strings.Contains(body, `"total":1,`) || strings.Contains(body, name) {
 			t.Errorf("%s: %d %s", name, code, body)
 		}
+	}
+}
+
+var readAPIAt = regexp.MustCompile(`"msg":"read API",[^\n]*"address":"([^"]+)"`)
+
+// reads returns the address that the read API was bound to last, once it was so n times.
+func (r *running) reads(n int) (address string) {
+	r.t.Helper()
+	r.eventually("the read API", func() bool {
+		all := readAPIAt.FindAllStringSubmatch(r.said.String(), -1)
+		if len(all) < n {
+			return false
+		}
+		address = all[n-1][1]
+		return true
+	})
+	return address
+}
+
+// TestRunServesTheReadAPI: with the configuration in force, also after a reload.
+func TestRunServesTheReadAPI(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "sqlite", "")
+	api := "api: {listen: \"127.0.0.1:0\", rate_limit: 1000000, auth: {api_keys: " + s.path("keys.yaml") + ", anonymous: auditor}}\n"
+	r := withAdmin(t, s, api).start()
+	s.append(`{"msg":"m","seq":%d}`, 0, 20)
+	address := r.reads(1)
+	r.eventually("20 activities", func() bool {
+		code, body := ask(t, address, "")
+		return code == 200 && strings.Contains(body, `"total":20,`)
+	})
+	code, key, errs := call(t, "", "keys", "create", "-c", s.config, "--role", "user", "--user", "u-1042")
+	if code != 0 {
+		t.Fatalf("keys create: %s", errs)
+	}
+	s.configure(api + "pipeline: {redact: {identity: hash, hash_key: " + strings.Repeat("k", 32) + "}}\n")
+	r.reload("taken_up")
+	address = r.reads(2)
+	s.append(`{"event":"order.placed","msg":"an order","user_id":"u-1042","seq":%d}`, 20, 5)
+	r.eventually("their activities under their pseudonym", func() bool {
+		code, body := ask(t, address, strings.TrimSpace(key))
+		return code == 200 && strings.Contains(body, `"total":5,`) && !strings.Contains(body, "u-1042")
+	})
+	r.stop()
+}
+
+// TestRunServesNobodyUntilThereIsAWay: it says which command comes next, and listens at the next start.
+func TestRunServesNobodyUntilThereIsAWay(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	s := newSite(t, "sqlite", "")
+	r := withAdmin(t, s, "api: {listen: \""+taken.Addr().String()+"\", auth: {api_keys: "+s.path("keys.yaml")+"}}\n").start()
+	r.eventually("the advice", func() bool { return strings.Contains(r.said.String(), "activity-agent keys create") })
+	r.stop()
+	if code, _, errs := call(t, "", "keys", "create", "-c", s.config, "--role", "auditor"); code != 0 {
+		t.Fatalf("keys create: %s", errs)
+	}
+	if code, _, errs := call(t, "", "run", "-c", s.config); code != 1 || !strings.Contains(errs, "api.listen") || !strings.Contains(errs, "another address") {
+		t.Errorf("with an address in use: exit %d: %s", code, errs)
+	}
+	if code, _, errs := call(t, "", "run", "-c", s.config, "--exit-when-idle", "100ms"); code != 0 || !strings.Contains(errs, "no read API in this run") {
+		t.Errorf("by hand, with an address in use: exit %d: %s", code, errs)
+	}
+	s.configure("api: {listen: \"\", auth: {api_keys: " + s.path("keys.yaml") + "}}\n")
+	if code, _, errs := call(t, "", "run", "-c", s.config, "--exit-when-idle", "100ms"); code != 0 || strings.Contains(errs, "read API") {
+		t.Errorf("switched off: exit %d: %s", code, errs)
+	}
+	if code, _, errs := call(t, "", "serve", "-c", s.config); code != 2 || !strings.Contains(errs, "api.listen") {
+		t.Errorf("serve on no address: exit %d: %s", code, errs)
 	}
 }

@@ -161,6 +161,7 @@ func TestDependenciesStayBehindOnePackage(t *testing.T) {
 		{"go.uber.org/goleak", nil, "it is for tests"},
 		{"pgregory.net/rapid", nil, "it is for tests"},
 		{"github.com/google/go-cmp", nil, "it is for tests"},
+		{"github.com/danielgtaylor/huma", nil, "a test describes the read API with it"},
 		{module + "internal/testenv", []string{"internal/estest"}, "it is for tests"},
 		{module + "internal/agenttest", nil, "it is for tests"},
 		{"testing", []string{"internal/testenv", "internal/estest", "internal/agenttest", "sinks/elasticsearch/scripted"}, "test code stays out of the binary"},
