@@ -60,7 +60,7 @@ func (p *program) serveAPI(ctx context.Context, c *config.Config, admin string) 
 	if c.API.Listen == "" {
 		return usageError{errors.New("api.listen: is \"\", so there is nothing to serve on; name an address, such as 127.0.0.1:8481")}
 	}
-	if _, done, err := openSearch(c.Store); err != nil { // before the recorder makes what is not there
+	if _, done, err := openSearch(c.Store, c.Model()); err != nil { // before the recorder makes what is not there
 		return err
 	} else if err := done(); err != nil {
 		return err
