@@ -175,6 +175,9 @@ func (r rule) checkEnum(s, fallback string, hidden bool) (problem, advice string
 		return "", ""
 	}
 	problem, advice = "expected one of "+strings.Join(r.enum, ", "), "the default is `"+fallback+"`"
+	if !slices.Contains(r.enum, fallback) {
+		advice = "write one of them"
+	}
 	if hidden {
 		return problem + "; this is none of them", advice
 	}
