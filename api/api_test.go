@@ -26,14 +26,17 @@ func TestStoresAnswerAlike(t *testing.T) {
 	admin := token(t, jwt.MapClaims{"sub": "zoe", "roles": "admin", "tenant": "acme"})
 	user := token(t, jwt.MapClaims{"sub": "ann"})
 	items := 0
-	for _, rt := range routes() {
+	for _, rt := range whole() {
 		for i, path := range rt.paths() {
 			questions := more()
 			if i == 0 && (rt.path == "/activities" || strings.Contains(rt.path, "{user_id}")) {
 				questions = append(questions, attempts()...)
 			}
+			if numeric(rt) {
+				questions = sums()
+			}
 			for _, params := range questions {
-				if strings.Contains(rt.path, "{id}") {
+				if rt.single() {
 					params = nil
 				}
 				for _, bearer := range []string{admin, user} {
@@ -43,7 +46,7 @@ func TestStoresAnswerAlike(t *testing.T) {
 					}
 					items += strings.Count(a.Body.String(), `"integrity"`)
 				}
-				if strings.Contains(rt.path, "{id}") {
+				if rt.single() {
 					break // has no parameters
 				}
 			}

@@ -12,9 +12,21 @@ type Config struct {
 	Auth access.Config `yaml:"auth"`
 	// RateLimit is how many requests a minute one caller may send; up to a quarter of a minute's at once.
 	RateLimit int `yaml:"rate_limit"`
+	// Exports is how many exports one caller may have under way.
+	Exports int `yaml:"exports"`
+	// Live is about /activities/live.
+	Live Live `yaml:"live"`
+}
+
+// Live is `api.live`.
+type Live struct {
+	// PerCaller is how many live readers one caller may have at once.
+	PerCaller int `yaml:"per_caller"`
+	// Origins are those of web pages, beside the API's own host, that may open a WebSocket.
+	Origins []string `yaml:"origins"`
 }
 
 // DefaultConfig returns the configuration that omitted keys fall back to.
 func DefaultConfig() Config {
-	return Config{Listen: "127.0.0.1:8481", Auth: access.DefaultConfig(), RateLimit: 600}
+	return Config{Listen: "127.0.0.1:8481", Auth: access.DefaultConfig(), RateLimit: 600, Exports: 2, Live: Live{PerCaller: 20}}
 }

@@ -42,12 +42,16 @@ type person struct{ user, tenant string }
 
 var people = []person{{"ann", ""}, {"bob", ""}, {"ann", "acme"}, {"eve", "acme"}, {"ann", "umbrella"}, {"", ""}}
 
-// library is the same documents for every store: each kind for each person. Each has a word that is nobody else's.
-func library() *pipeline.Batch {
+// library is the same documents for every store: each kind for each person, as far as keep wants them. Each has a word that
+// is nobody else's.
+func library(keep func(person, activity.Kind) bool) *pipeline.Batch {
 	var bodies [][]byte
 	var records []pipeline.Record
 	for i, p := range people {
 		for j, k := range activity.Kinds() {
+			if !keep(p, k) {
+				continue
+			}
 			n := i*len(activity.Kinds()) + j
 			at, more := day0.Add(time.Duration(n)*time.Minute), ""
 			if p.user != "" {
@@ -58,9 +62,17 @@ func library() *pipeline.Batch {
 			}
 			switch k {
 			case activity.APITransaction:
-				more += fmt.Sprintf(`,"status_code":%d,"endpoint":"/orders/<%d>"`, 200+i, n)
+				more += fmt.Sprintf(`,"status_code":%d,"endpoint":"/orders/<%d>","execution_time_ms":%d.25,"event":{"outcome":%q}`, 200+i, n, n, []string{"success", "failure"}[i%2])
+			case activity.ExternalAPI:
+				more += fmt.Sprintf(`,"execution_time_ms":%d`, n)
 			case activity.AuthEvent:
-				more += `,"success":false`
+				more += fmt.Sprintf(`,"success":%t,"event_type":"login","ip_address":"10.0.0.%d"`, i == 1, i%4)
+			case activity.DataChange:
+				more += fmt.Sprintf(`,"table_name":"order","record_id":"7","old_values":{"state":"new","n":%d},"new_values":{"state":"paid"},"changed_fields":["n","state"]`, n)
+			case activity.Plain:
+				more += `,"entity_type":"order","entity_id":"7"`
+			case activity.DataAccess:
+				more += fmt.Sprintf(`,"record_count":%d`, 1000+n)
 			}
 			bodies = append(bodies, fmt.Appendf(nil, `{"id":%q,"@timestamp":%q,"kind":%q,"activity_type":%q,"created_at":"2026-01-03T00:00:00Z"%s,"description":"%s","tags":["t%d"],"details":{"n":%d},"integrity":{"seq":1}}`,
 				idOf(n), at.Format(time.RFC3339Nano), k, k, more, word(p), n%3, n))
@@ -73,14 +85,21 @@ func library() *pipeline.Batch {
 // word is in everything that p did, and in nothing of others.
 func word(p person) string { return fmt.Sprintf("word%sof%sx", p.user, p.tenant) }
 
+func everything(person, activity.Kind) bool { return true }
+
 func liteStore(t *testing.T) search.Store {
+	t.Helper()
+	return liteStoreOf(t, everything)
+}
+
+func liteStoreOf(t *testing.T, keep func(person, activity.Kind) bool) search.Store {
 	t.Helper()
 	c := sqlite.Config{Path: filepath.Join(t.TempDir(), "a.db")}
 	s, err := sqlite.Open(c, sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	fill(t, s)
+	fill(t, s, keep)
 	r, err := sqlite.OpenReader(c)
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +117,7 @@ func elasticStore(t *testing.T) search.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fill(t, s)
+	fill(t, s, everything)
 	n.MustDo(t, "POST", "/"+c.IndexPrefix+"-*/_refresh", "", nil)
 	r, err := elasticsearch.OpenReader(c)
 	if err != nil {
@@ -108,10 +127,10 @@ func elasticStore(t *testing.T) search.Store {
 	return r
 }
 
-func fill(t *testing.T, s sinks.Sink) {
+func fill(t *testing.T, s sinks.Sink, keep func(person, activity.Kind) bool) {
 	t.Helper()
-	b := library()
-	results := make([]sinks.Result, len(people)*len(activity.Kinds()))
+	b := library(keep)
+	results := make([]sinks.Result, len(b.Records))
 	if err := s.Write(context.Background(), b, results); err != nil {
 		t.Fatal(err)
 	}

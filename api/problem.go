@@ -24,10 +24,11 @@ type parameterError struct {
 }
 
 var (
-	errForbidden = errors.New("your role may not see this")
-	errNoRoute   = errors.New("there is no such route: docs/api.md lists them")
-	errMethod    = errors.New("the API only reads: use GET")
-	errTooMany   = errors.New("too many requests: wait for as long as Retry-After says")
+	errForbidden      = errors.New("your role may not see this")
+	errNoRoute        = errors.New("there is no such route: docs/api.md lists them")
+	errMethod         = errors.New("the API only reads: use GET")
+	errTooManyStreams = errors.New("you, or all together, have as many exports or live readers as there may be: end one, or try again later")
+	errTooMany        = errors.New("too many requests: wait for as long as Retry-After says")
 )
 
 // problemOf tells which status an error is. What is the store's trouble is in the log, not in the answer.
@@ -37,8 +38,9 @@ func problemOf(err error) problem {
 		p.Status, p.Detail, p.Errors = http.StatusUnprocessableEntity, "the question has mistakes", mistakes
 	}
 	for known, status := range map[error]int{
-		errForbidden: http.StatusForbidden, errNoRoute: http.StatusNotFound, errMethod: http.StatusMethodNotAllowed,
-		errTooMany: http.StatusTooManyRequests, search.ErrNotFound: http.StatusNotFound,
+		errForbidden: http.StatusForbidden, errNoUser: http.StatusForbidden, errOrigin: http.StatusForbidden, errNoRoute: http.StatusNotFound,
+		errMethod: http.StatusMethodNotAllowed, errTooMany: http.StatusTooManyRequests, errTooManyStreams: http.StatusTooManyRequests,
+		search.ErrNotFound: http.StatusNotFound,
 	} {
 		if errors.Is(err, known) {
 			p.Status, p.Detail = status, known.Error()

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,7 +19,24 @@ import (
 type route struct {
 	path   string // a pattern of net/http without the slash at its end
 	roles  []access.Role
-	handle func(v *view, r *http.Request, now time.Time) (any, error)
+	handle func(v *view, r *http.Request, now time.Time) (any, error) // answers with one JSON value
+	stream *streaming                                                 // answers piece by piece, instead of handle
+	doc    doc
+}
+
+// A doc is what a route adds to the parameters and the JSON that all have, for who describes the API.
+type doc struct {
+	summary string
+	params  []param  // beside those of a list
+	choose  bool     // of the parameters of a list, it has only those that choose: no limit, offset, cursor, fields, sort
+	answer  any      // the zero value of the body's type; nil for a page
+	media   []string // of the answer; none for application/json
+}
+
+// A param is a parameter of the query.
+type param struct {
+	name, text string
+	values     []string // the only ones, where the set is closed
 }
 
 var (
@@ -29,15 +47,22 @@ var (
 // routes are all there are.
 func routes() []route {
 	return []route{
-		{"/activities", everyone, list(activity.NoKind)},
-		{"/activities/{id}", everyone, one},
-		{"/activities/api-transactions", everyone, list(activity.APITransaction)},
-		{"/activities/data-access", everyone, list(activity.DataAccess)},
-		{"/activities/data-changes", everyone, list(activity.DataChange)},
-		{"/activities/auth-events", everyone, list(activity.AuthEvent)},
-		{"/activities/external-api", everyone, list(activity.ExternalAPI)},
-		{"/activities/system-events", sighted, list(activity.SystemEvent)},
-		{"/activities/admin/users/{user_id}/activities", sighted, ofUser},
+		{path: "/activities", roles: everyone, handle: list(activity.NoKind)},
+		{path: "/activities/{id}", roles: everyone, handle: one},
+		{path: "/activities/api-transactions", roles: everyone, handle: list(activity.APITransaction)},
+		{path: "/activities/data-access", roles: everyone, handle: list(activity.DataAccess)},
+		{path: "/activities/data-changes", roles: everyone, handle: list(activity.DataChange)},
+		{path: "/activities/auth-events", roles: everyone, handle: list(activity.AuthEvent)},
+		{path: "/activities/external-api", roles: everyone, handle: list(activity.ExternalAPI)},
+		{path: "/activities/system-events", roles: sighted, handle: list(activity.SystemEvent)},
+		{path: "/activities/admin/users/{user_id}/activities", roles: sighted, handle: ofUser},
+		{path: "/activities/aggregate", roles: everyone, handle: aggregate, doc: aggregateDoc},
+		{path: "/activities/summary/user", roles: everyone, handle: ownSummary, doc: summaryDoc},
+		{path: "/activities/admin/summary/{user_id}", roles: sighted, handle: userSummary, doc: summaryDoc},
+		{path: "/activities/entities/{type}/{id}", roles: everyone, handle: history, doc: historyDoc},
+		{path: "/activities/auth-events/failed-logins", roles: everyone, handle: failedLogins, doc: loginsDoc},
+		{path: "/activities/export", roles: everyone, stream: exporting(), doc: exportDoc},
+		{path: "/activities/live", roles: everyone, stream: following(), doc: liveDoc},
 	}
 }
 
@@ -49,6 +74,29 @@ type page struct {
 	TotalIsLowerBound bool  `json:"total_is_lower_bound"`
 	// Next is the cursor of the next page; null on the last.
 	Next *string `json:"next"`
+}
+
+// encode writes the page as encoding/json does, but for looking through the documents, which are JSON: of a page they are
+// nearly all, and it would take as long as the rest of the request.
+func (p page) encode() []byte {
+	size := 256
+	for _, item := range p.Items {
+		size += len(item) + 1
+	}
+	b := append(make([]byte, 0, size), `{"items":[`...)
+	for i, item := range p.Items {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, item...)
+	}
+	b = strconv.AppendInt(append(b, `],"total":`...), p.Total, 10)
+	b = strconv.AppendBool(append(b, `,"total_is_lower_bound":`...), p.TotalIsLowerBound)
+	b = append(b, `,"next":`...)
+	if p.Next == nil {
+		return append(b, "null}\n"...)
+	}
+	return append(append(append(b, '"'), *p.Next...), "\"}\n"...) // a cursor has nothing to escape
 }
 
 // list answers with a page of one kind, or of all that the caller may see for NoKind.
@@ -90,10 +138,23 @@ func one(v *view, r *http.Request, _ time.Time) (any, error) {
 
 // question reads the parameters.
 func question(r *http.Request, kinds []activity.Kind, now time.Time) (search.Query, error) {
+	params, err := parameters(r)
+	if err != nil {
+		return search.Query{}, err
+	}
+	return questionOf(params, kinds, now)
+}
+
+// parameters returns those of the request.
+func parameters(r *http.Request) (url.Values, error) {
 	params, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return search.Query{}, &search.ParamError{Param: "?", Problem: "the parameters are not percent-encoded as in RFC 3986"}
+		return nil, &search.ParamError{Param: "?", Problem: "the parameters are not percent-encoded as in RFC 3986"}
 	}
+	return params, nil
+}
+
+func questionOf(params url.Values, kinds []activity.Kind, now time.Time) (search.Query, error) {
 	if _, ok := params["kind"]; ok && kinds != nil {
 		return search.Query{}, &search.ParamError{Param: "kind", Problem: "this route is of one kind: ask /activities/ for others"}
 	}

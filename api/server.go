@@ -19,6 +19,7 @@ import (
 
 	"github.com/truledgr/activity-agent/activity/search"
 	"github.com/truledgr/activity-agent/api/access"
+	"github.com/truledgr/activity-agent/api/live"
 )
 
 // Options are what a server is made of.
@@ -50,6 +51,9 @@ type Server struct {
 	gate  *access.Gate
 	limit *limiter
 	mux   *http.ServeMux
+
+	streams streams
+	hub     *live.Hub // nil where the store is no search.Follower
 }
 
 // New makes a server. Its error says what is wrong with the configuration.
@@ -61,6 +65,9 @@ func New(o Options) (*Server, error) {
 		o.Now = time.Now
 	}
 	s := &Server{o: o, gate: access.NewGate(o.Config.Auth), limit: newLimiter(o.Config.RateLimit), mux: http.NewServeMux()}
+	if f, ok := o.Store.(search.Follower); ok {
+		s.hub = live.New(f, o.Logger)
+	}
 	for _, rt := range routes() {
 		s.mux.HandleFunc("GET "+rt.path, found(rt))
 		s.mux.HandleFunc("GET "+rt.path+"/{$}", found(rt))
@@ -79,6 +86,14 @@ type match struct {
 func (m *match) Header() http.Header         { return m.header }
 func (m *match) Write(b []byte) (int, error) { return len(b), nil }
 func (m *match) WriteHeader(int)             {}
+
+// pattern is the route's, "" where there is none.
+func (m *match) pattern() string {
+	if m == nil || m.route == nil {
+		return ""
+	}
+	return m.route.path
+}
 
 func found(rt route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -99,28 +114,49 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Request-Id", id)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	ctx, cancel := context.WithTimeout(r.Context(), askTime)
-	defer cancel()
-	v, pattern, body, err := s.answer(h, r.WithContext(ctx), began)
+	v, m, err := s.admit(h, r, began)
+	out := newStream(w, s.o.Config)
+	var body []byte
+	switch {
+	case err != nil:
+	case m.route.stream != nil:
+		err = s.stream(&v, out, m, began)
+	default:
+		body, err = answerWhole(&v, m, began)
+	}
 	status := http.StatusOK
-	if err != nil {
+	switch {
+	case out.began:
+	case err != nil:
 		p := s.problem(h, err)
 		p.RequestID, status = id, p.Status
 		p.write(w)
-	} else {
+	case m.route.stream == nil:
 		h.Set("Content-Type", "application/json")
 		h.Set("Content-Length", strconv.Itoa(len(body)))
 		_, _ = w.Write(body) // the client is gone
 	}
+	s.log(id, &v, m, status, began, out.end, err)
+	if out.began && err != nil {
+		panic(http.ErrAbortHandler) // cuts off the connection
+	}
+}
+
+// log writes the line of the access log.
+func (s *Server) log(id string, v *view, m *match, status int, began time.Time, end string, err error) {
 	if status == http.StatusUnprocessableEntity {
 		err = nil // it has the names of parameters, which can be anything
 	}
 	took := s.o.Now().Sub(began)
 	if s.o.Took != nil {
-		s.o.Took.WithLabelValues(pattern, strconv.Itoa(status)).Observe(took.Seconds())
+		s.o.Took.WithLabelValues(m.pattern(), strconv.Itoa(status)).Observe(took.Seconds())
 	}
-	s.o.Logger.Info("request", zap.String("request_id", id), zap.String("by", v.caller.By), zap.String("user_id", v.user), zap.String("role", string(v.caller.Role)),
-		zap.String("route", pattern), zap.Int("status", status), zap.Duration("took", took), zap.Error(err))
+	fields := []zap.Field{zap.String("request_id", id), zap.String("by", v.caller.By), zap.String("user_id", v.user), zap.String("role", string(v.caller.Role)),
+		zap.String("route", m.pattern()), zap.Int("status", status), zap.Duration("took", took), zap.Error(err)}
+	if end != "" {
+		fields = append(fields, zap.String("end", end))
+	}
+	s.o.Logger.Info("request", fields...)
 }
 
 // A denial is a request of nobody known.
@@ -129,41 +165,60 @@ type denial struct{ err error }
 func (d denial) Error() string { return d.err.Error() }
 func (d denial) Unwrap() error { return d.err }
 
-// answer finds out who asks and what, and asks the store.
-func (s *Server) answer(h http.Header, r *http.Request, now time.Time) (v view, pattern string, body []byte, err error) {
+// admit finds out who asks and what, and whether they may.
+func (s *Server) admit(h http.Header, r *http.Request, now time.Time) (v view, m *match, err error) {
+	if token, ok := protocolToken(r); ok && isUpgrade(r) && r.Header.Get("Authorization") == "" {
+		r = r.Clone(r.Context())
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
 	caller, err := s.gate.Identify(r, now)
 	if err != nil {
-		return v, "", nil, denial{err}
+		return v, nil, denial{err}
 	}
-	v = view{store: s.o.Store, caller: caller, user: caller.User}
+	v = view{store: s.o.Store, hub: s.hub, caller: caller, user: caller.User}
+	v.still = func() error {
+		if again, err := s.gate.Identify(r, s.o.Now()); err != nil || again != caller {
+			return denial{errors.Join(err, errNoLonger)}
+		}
+		return nil
+	}
 	if s.o.Pseudonym != nil && caller.User != "" {
 		v.user = s.o.Pseudonym(caller.User)
 	}
-	if wait := s.limit.take(caller.By+"\x00"+caller.Tenant+"\x00"+caller.User, now); wait > 0 {
+	if wait := s.limit.take(v.name(), now); wait > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
-		return v, "", nil, errTooMany
+		return v, nil, errTooMany
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		h.Set("Allow", "GET, HEAD")
-		return v, "", nil, errMethod
+		return v, nil, errMethod
 	}
-	m := &match{header: http.Header{}}
+	m = &match{header: http.Header{}}
 	s.mux.ServeHTTP(m, r)
 	if m.route == nil {
-		return v, "", nil, errNoRoute
+		return v, m, errNoRoute
 	}
 	if !slices.Contains(m.route.roles, caller.Role) {
-		return v, m.route.path, nil, errForbidden
+		return v, m, errForbidden
 	}
-	out, err := m.route.handle(&v, m.request, now)
+	return v, m, nil
+}
+
+// answerWhole asks the store and returns the body of the answer.
+func answerWhole(v *view, m *match, now time.Time) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(m.request.Context(), askTime)
+	defer cancel()
+	out, err := m.route.handle(v, m.request.WithContext(ctx), now)
 	if err != nil {
-		return v, m.route.path, nil, err
+		return nil, err
 	}
-	body, err = encode(out)
-	return v, m.route.path, body, err
+	return encode(out)
 }
 
 func encode(answer any) ([]byte, error) {
+	if p, ok := answer.(page); ok {
+		return p.encode(), nil
+	}
 	var body bytes.Buffer
 	enc := json.NewEncoder(&body)
 	enc.SetEscapeHTML(false) // documents stay as they are stored
@@ -190,8 +245,9 @@ func (s *Server) problem(h http.Header, err error) problem {
 
 // A Listener is a server on an address.
 type Listener struct {
-	srv *http.Server
-	net net.Listener
+	server *Server
+	srv    *http.Server
+	net    net.Listener
 }
 
 // Listen binds api.listen, so that an address in use is an error at the start.
@@ -200,7 +256,7 @@ func (s *Server) Listen() (*Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api.listen: %w; choose another address", err)
 	}
-	return &Listener{&http.Server{
+	return &Listener{s, &http.Server{
 		Handler:           http.MaxBytesHandler(s, 0), // there is nothing to send
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
@@ -223,6 +279,7 @@ func (l *Listener) Serve(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 	}
+	l.server.streams.stop()
 	bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	err := l.srv.Shutdown(bye)
@@ -232,5 +289,6 @@ func (l *Listener) Serve(ctx context.Context) error {
 	if e := <-done; !errors.Is(e, http.ErrServerClosed) {
 		err = errors.Join(err, e)
 	}
+	l.server.streams.running.Wait()
 	return err
 }

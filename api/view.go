@@ -10,15 +10,24 @@ import (
 	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/activity/search"
 	"github.com/truledgr/activity-agent/api/access"
+	"github.com/truledgr/activity-agent/api/live"
 )
 
 // A view is the store as one caller may see it. It is the only place where isolation is added, and all that handlers have.
 type view struct {
 	store  search.Store
+	hub    *live.Hub // nil where the store tells nothing of arrivals
 	caller access.Caller
+	// still tells whether the caller is who they were, for answers that go on for long.
+	still func() error
 	// user is the caller as documents name them: a pseudonym where identities are hashed.
 	user string
 }
+
+// name tells callers apart.
+func (v *view) name() string { return v.caller.By + "\x00" + v.caller.Tenant + "\x00" + v.caller.User }
+
+var _ search.Store = (*view)(nil)
 
 // Search answers what the caller may see of the answer to q.
 func (v *view) Search(ctx context.Context, q search.Query) (search.Page, error) {
@@ -27,6 +36,40 @@ func (v *view) Search(ctx context.Context, q search.Query) (search.Page, error) 
 		return search.Page{}, err
 	}
 	return v.store.Search(ctx, q)
+}
+
+// Aggregate computes numbers of what the caller may see of what q selects.
+func (v *view) Aggregate(ctx context.Context, q search.Query, as ...search.Aggregation) ([]search.Table, error) {
+	q, err := v.scope(q)
+	if err != nil {
+		return nil, err
+	}
+	return v.store.Aggregate(ctx, q, as...)
+}
+
+// Count counts what the caller may see of the answer to q.
+func (v *view) Count(ctx context.Context, q search.Query) (int64, error) {
+	q, err := v.scope(q)
+	if err != nil {
+		return 0, err
+	}
+	return v.store.Count(ctx, q)
+}
+
+// Follow subscribes to what arrives, as far as the caller may see it.
+func (v *view) Follow(ctx context.Context, q search.Query, after string) (*live.Subscription, error) {
+	if v.hub == nil {
+		return nil, errNoRoute
+	}
+	q, err := v.scope(q)
+	if err != nil {
+		return nil, err
+	}
+	match, err := search.NewMatcher(q)
+	if err != nil {
+		return nil, err
+	}
+	return v.hub.Subscribe(ctx, match, after)
 }
 
 // Get returns a document, or search.ErrNotFound where there is none or the caller may not see it.

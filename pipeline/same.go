@@ -4,15 +4,20 @@ import (
 	"bytes"
 	"errors"
 
+	"github.com/truledgr/activity-agent/activity/amend"
 	"github.com/truledgr/activity-agent/internal/tape"
 )
 
-// SameActivity compares two documents by all members but created_at, log and integrity, which differ between two
-// deliveries of one activity, and so does an @timestamp that the sender did not give. It fails where one of them is not
-// JSON.
-func SameActivity(a, b []byte) (bool, error) {
+// SameActivity compares a document with the one that a store has under its id, as that was before it was amended, by all
+// members but created_at, log and integrity, which differ between two deliveries of one activity, and so does an @timestamp
+// that the sender did not give. It fails where one of them is not JSON.
+func SameActivity(doc, stored []byte) (bool, error) {
+	stored, err := amend.Original(stored)
+	if err != nil {
+		return false, err
+	}
 	var x, y tape.Tape
-	if err := errors.Join(x.Parse(a), y.Parse(b)); err != nil {
+	if err := errors.Join(x.Parse(doc), y.Parse(stored)); err != nil {
 		return false, err
 	}
 	taken := takenThen(&x) && takenThen(&y)

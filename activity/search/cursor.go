@@ -2,14 +2,18 @@ package search
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 
 	"github.com/truledgr/activity-agent/activity"
+	"github.com/truledgr/activity-agent/internal/tape"
 )
 
 // A cursor is where a page ended: the values of the sort keys of its last document, the id among them. What is new since
@@ -81,6 +85,65 @@ func cursorValue(f activity.FieldID, v any) (any, error) {
 		return nil, errNotCursor
 	}
 	return s, nil
+}
+
+// CursorAfter makes the cursor after a document, which has all that order sorts by.
+func CursorAfter(order []SortKey, doc []byte) (string, error) {
+	var t tape.Tape
+	if err := t.Parse(doc); err != nil {
+		return "", err
+	}
+	values := make([]any, len(order))
+	for i, k := range order {
+		if j := t.At(0, k.Field.Name()); j != 0 {
+			values[i] = cursorText(k.Field, &t, &t.Nodes[j])
+		}
+	}
+	c := EncodeCursor(order, values)
+	_, err := DecodeCursor(order, c)
+	return c, err
+}
+
+// cursorText is the value of a field as EncodeCursor takes it; nil for what the field's type cannot hold.
+func cursorText(f activity.FieldID, t *tape.Tape, n *tape.Node) any {
+	text, _ := t.Text(n, nil)
+	switch f.Type() {
+	case activity.Bool:
+		return map[tape.Type]any{tape.True: int64(1), tape.False: int64(0)}[n.Type]
+	case activity.Long:
+		if v, err := strconv.ParseInt(string(text), 10, 64); err == nil {
+			return v
+		}
+	case activity.Double:
+		if v, err := strconv.ParseFloat(string(text), 64); err == nil {
+			return v
+		}
+	case activity.Date:
+		if v, err := time.Parse(time.RFC3339Nano, string(text)); err == nil {
+			return v.UnixNano()
+		}
+	default:
+		if n.Type == tape.String {
+			return string(text)
+		}
+	}
+	return nil
+}
+
+// Resume sets q to go on after the activity that text names: a cursor, or the id of the last activity that is there
+// already, as the store has it now. ErrNotFound says that it is there no more.
+func (q *Query) Resume(ctx context.Context, get func(context.Context, ulid.ULID) (json.RawMessage, error), text string) error {
+	id, err := ulid.ParseStrict(text)
+	if err != nil {
+		q.Cursor = text
+		return nil
+	}
+	doc, err := get(ctx, id)
+	if err != nil {
+		return err
+	}
+	q.Cursor, err = CursorAfter(q.Order(), doc)
+	return err
 }
 
 // FormatSort writes an order as the parameter sort= takes it: "-@timestamp,id".

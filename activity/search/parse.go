@@ -363,6 +363,16 @@ func parseSpan(s string) (time.Duration, bool) {
 	return time.Duration(n) * unit, err == nil && n < 100_000 && n > -100_000
 }
 
+// ParseSpan reads a length of time, such as 90m, 24h or 7d, of a second to ten years.
+func ParseSpan(s string) (time.Duration, error) {
+	if s != "" {
+		if d, ok := parseSpan(s); ok && d >= time.Second && d <= 3660*24*time.Hour {
+			return d, nil
+		}
+	}
+	return 0, errors.New("must be a length of time such as 90m, 24h or 7d")
+}
+
 // nearest returns the known name that differs least from name, or "" when none is near.
 func nearest(name string) string {
 	best, distance := "", len(name)/3+1

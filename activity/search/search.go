@@ -32,6 +32,10 @@ type Store interface {
 	Search(ctx context.Context, q Query) (Page, error)
 	// Count returns how many activities match q, exactly; Limit, Offset, Cursor, Fields and Sort play no part.
 	Count(ctx context.Context, q Query) (int64, error)
+	// Aggregate computes numbers of the activities that q selects, a table for each aggregation; Limit, Offset, Cursor,
+	// Fields and Sort of q play no part. Counts, sums, averages, least and largest values are exact, as are the groups and
+	// their order; what Metric says is approximate is so.
+	Aggregate(ctx context.Context, q Query, as ...Aggregation) ([]Table, error)
 	// Get returns a document, or ErrNotFound.
 	Get(ctx context.Context, id ulid.ULID) (json.RawMessage, error)
 }
@@ -41,9 +45,11 @@ type Store interface {
 type Query struct {
 	Kinds []activity.Kind // any of these; empty for all
 	Where []Condition     // all of these
-	From  time.Time       // @timestamp at or after; zero for no bound
-	To    time.Time       // @timestamp before; zero for no bound
-	Text  string          // full text, as ParseText reads it; "" for none
+	// Either is groups of conditions, of which one must hold as a whole; empty for no such demand.
+	Either [][]Condition
+	From   time.Time // @timestamp at or after; zero for no bound
+	To     time.Time // @timestamp before; zero for no bound
+	Text   string    // full text, as ParseText reads it; "" for none
 
 	Sort      []SortKey // empty for newest first; Order completes it
 	Limit     int       // of the page; 0 for DefaultLimit
@@ -115,25 +121,50 @@ func (q *Query) PageSize() int {
 // Each calls f for the items of all pages of q, one after another, until f returns an error. max is how many at most; 0
 // for all. The whole answer is never in memory.
 func Each(ctx context.Context, s Store, q Query, max int, f func(item json.RawMessage) error) error {
+	return Pages(ctx, s, q, max, func(p Page) error {
+		for _, item := range p.Items {
+			if err := f(item); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// pageBytes is about how many bytes of documents Pages has in memory at once.
+const pageBytes = 4 << 20
+
+// Pages calls f for the pages of q, one after another, until f returns an error. max is how many items at most; 0 for all.
+// Pages of large documents have fewer of them.
+func Pages(ctx context.Context, s Store, q Query, max int, f func(p Page) error) error {
 	q.SkipTotal = true
+	size := min(MaxLimit, 250) // of what is not known to be small
 	for left := max; ; {
-		q.Limit = MaxLimit
+		q.Limit = size
 		if max > 0 {
-			q.Limit = min(left, MaxLimit)
+			q.Limit = min(left, size)
 		}
 		p, err := s.Search(ctx, q)
 		if err != nil {
 			return err
 		}
-		for _, item := range p.Items {
-			if err := f(item); err != nil {
-				return err
-			}
+		if err := f(p); err != nil {
+			return err
 		}
 		left -= len(p.Items)
 		if p.Next == "" || max > 0 && left <= 0 {
 			return nil
 		}
 		q.Cursor, q.Offset = p.Next, 0
+		size = nextSize(p.Items)
 	}
+}
+
+// nextSize is how many documents like these a page may have.
+func nextSize(items []json.RawMessage) int {
+	bytes := 1
+	for _, item := range items {
+		bytes += len(item)
+	}
+	return min(MaxLimit, max(1, pageBytes*len(items)/bytes))
 }

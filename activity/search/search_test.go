@@ -230,6 +230,37 @@ func TestOrderEndsWithTheID(t *testing.T) {
 	}
 }
 
+// What Params writes, Parse reads.
+func TestParamsAreThoseOfTheQuestion(t *testing.T) {
+	t.Parallel()
+	for _, in := range []map[string][]string{
+		{}, {"kind": {"auth_event,data_change"}, "user_id": {"a,b", "c"}, "status": {""}},
+		{"status_code.gte": {"500"}, "status_code.lt": {"600"}, "execution_time_ms.gt": {"0.25"}, "success": {"true"}, "tags.exists": {"false"}},
+		{"from": {"-24h"}, "to": {"2026-12-02"}, "q": {`"a b" -c`}, "sort": {"-status_code,user_id"}, "fields": {"id,service.name,details.x"}},
+		{"details.x.y": {"z"}, "details.x.gte": {"1"}, "details.x.exists": {"true"}, "endpoint.prefix": {"/a"}, "created_at.lte": {"2026-01-02T03:04:05.123456789Z"}},
+		{"limit": {"7"}, "offset": {"3"}}, {"cursor": {"abc"}}, {"ip_address": {"::1"}, "id": {ulid.ULID{1}.String()}},
+	} {
+		want, err := Parse(in, nil, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		params, err := want.Params()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Parse(params, nil, now.Add(time.Hour))
+		slices.SortFunc(got.Where, func(a, b Condition) int { return strings.Compare(a.name(), b.name()) })
+		slices.SortFunc(want.Where, func(a, b Condition) int { return strings.Compare(a.name(), b.name()) })
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%v became %v (%v): %s", in, params, err, diff)
+		}
+	}
+	same := Condition{Field: activity.UserID, Values: []any{"a"}}
+	if _, err := (&Query{Where: []Condition{same, same}}).Params(); err == nil {
+		t.Error("two conditions of one name were taken for one")
+	}
+}
+
 func TestSelect(t *testing.T) {
 	t.Parallel()
 	const doc = `{"id":"1","service":{"name":"a\"b","version":"2"},"details":{"x":[1,{"y":2}],"p.q":"z","d":{"e":null}},"n":1.50}`
@@ -272,7 +303,7 @@ func (p *pages) Search(_ context.Context, q Query) (Page, error) {
 
 func TestEachWalksAllPages(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct{ n, max, want, calls int }{{0, 0, 0, 1}, {2500, 0, 2500, 3}, {2500, 10, 10, 1}, {2500, 2000, 2000, 2}, {5, 10, 5, 1}} {
+	for _, tt := range []struct{ n, max, want, calls int }{{0, 0, 0, 1}, {2500, 0, 2500, 4}, {2500, 10, 10, 1}, {2500, 2000, 2000, 3}, {5, 10, 5, 1}} {
 		s, got := &pages{n: tt.n}, 0
 		if err := Each(context.Background(), s, Query{}, tt.max, func(json.RawMessage) error { got++; return nil }); err != nil {
 			t.Fatal(err)

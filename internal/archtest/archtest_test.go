@@ -107,6 +107,8 @@ func TestImportsGoOneWay(t *testing.T) {
 			"everything is derived from the model, so the model depends on nothing"},
 		{"activity/search", []string{"activity", "internal"},
 			"questions are about the model, and a store of any kind answers them"},
+		{"activity/amend", []string{"activity", "internal"},
+			"amendments are about the model, and a store of any kind takes them"},
 		{"internal", []string{"internal"},
 			"tools know nothing of what they are used for"},
 		{"pipeline", []string{"pipeline", "activity", "internal"},

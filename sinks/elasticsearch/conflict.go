@@ -28,8 +28,8 @@ func (s *Sink) settle(ctx context.Context, sl *slot, b *pipeline.Batch, results 
 	}
 	var gone int
 	for n, i := range taken {
-		switch same, err := pipeline.SameActivity(b.Doc(i), docs[n]); {
-		case docs[n] == nil:
+		switch same, err := pipeline.SameActivity(b.Doc(i), docs[n].Source); {
+		case docs[n].Source == nil:
 			gone++ // deleted since: it can be stored the next time
 		case err == nil && same:
 			results[i] = sinks.Result{Verdict: sinks.Duplicate}
@@ -51,10 +51,18 @@ type docKey struct {
 	ID    string `json:"_id"`
 }
 
-// mget gets documents, those included that no search finds yet; nil for one that is not there.
+// A located document is one with its place and version in the cluster.
+type located struct {
+	Index       string          `json:"_index"`
+	SeqNo       int             `json:"_seq_no"`
+	PrimaryTerm int             `json:"_primary_term"`
+	Source      json.RawMessage `json:"_source"` // nil where it is not there
+}
+
+// mget gets documents, those included that no search finds yet.
 //
 // Answers that hold documents are never filtered: that would write them anew, and a document is signed as it was sent.
-func (c *client) mget(ctx context.Context, op string, keys []docKey) ([]json.RawMessage, error) {
+func (c *client) mget(ctx context.Context, op string, keys []docKey) ([]located, error) {
 	body, err := json.Marshal(map[string]any{"docs": keys})
 	if err != nil {
 		return nil, err
@@ -65,9 +73,9 @@ func (c *client) mget(ctx context.Context, op string, keys []docKey) ([]json.Raw
 	}
 	var got struct {
 		Docs []struct {
-			Found  bool            `json:"found"`
-			Source json.RawMessage `json:"_source"`
-			Error  struct {
+			located
+			Found bool `json:"found"`
+			Error struct {
 				Type string `json:"type"`
 			} `json:"error"`
 		} `json:"docs"`
@@ -75,11 +83,11 @@ func (c *client) mget(ctx context.Context, op string, keys []docKey) ([]json.Raw
 	if json.Unmarshal(answer, &got) != nil || len(got.Docs) != len(keys) {
 		return nil, fmt.Errorf("%s: %w", op, errAnswer)
 	}
-	docs := make([]json.RawMessage, len(keys))
+	docs := make([]located, len(keys))
 	for i, d := range got.Docs {
 		switch {
 		case d.Found:
-			docs[i] = d.Source
+			docs[i] = d.located
 		case d.Error.Type != "" && d.Error.Type != "index_not_found_exception":
 			return nil, fmt.Errorf("%s: Elasticsearch could not read one of them", op)
 		}

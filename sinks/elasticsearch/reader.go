@@ -14,6 +14,7 @@ import (
 
 	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/activity/search"
+	"github.com/truledgr/activity-agent/internal/tape"
 )
 
 // A Reader answers questions from the cluster. What was stored in the last second or so (index.refresh_interval) is in no
@@ -56,40 +57,35 @@ func (r *Reader) Search(ctx context.Context, q search.Query) (search.Page, error
 	if err != nil {
 		return page, question(err)
 	}
-	var got struct {
-		TimedOut bool `json:"timed_out"`
-		Hits     struct {
-			Total struct {
-				Value    int64  `json:"value"`
-				Relation string `json:"relation"`
-			} `json:"total"`
-			Hits []struct {
-				Source json.RawMessage `json:"_source"`
-				Sort   []any           `json:"sort"`
-			} `json:"hits"`
-		} `json:"hits"`
-	}
-	d := json.NewDecoder(bytes.NewReader(answer))
-	d.UseNumber()
-	if d.Decode(&got) != nil || got.TimedOut {
+	var t tape.Tape // reads all of it once, where encoding/json would look at documents again and again
+	if t.Parse(answer) != nil || !finished(&t) {
 		return page, fmt.Errorf("search: %w", errAnswer)
 	}
-	page.Total, page.TotalAtLeast = got.Hits.Total.Value, got.Hits.Total.Relation == "gte"
-	hits := got.Hits.Hits
+	hits := top(&t, "hits")
+	if total := member(&t, hits, "total"); total != 0 {
+		page.Total, page.TotalAtLeast = integer(&t, member(&t, total, "value")), text(&t, member(&t, total, "relation")) == "gte"
+	}
+	found := elements(&t, member(&t, hits, "hits"))
 	order := q.Order()
 	// One document more than the page has says that there is a next one. Where the window ends with the page it is not known.
-	if n := q.PageSize(); len(hits) > n || len(hits) == n && pageSize(&q) == n {
-		hits = hits[:n]
-		values, err := cursorValues(order, hits[n-1].Sort)
+	if n := q.PageSize(); len(found) > n || len(found) == n && pageSize(&q) == n {
+		found = found[:n]
+		values, err := cursorValues(order, sortOf(&t, found[n-1]))
 		if err != nil {
 			return page, err
 		}
 		page.Next = search.EncodeCursor(order, values)
 	}
-	for _, h := range hits {
-		item, err := search.Select(h.Source, q.Fields)
-		if err != nil {
-			return page, fmt.Errorf("search: a stored document: %w", err)
+	for _, h := range found {
+		source := member(&t, h, "_source")
+		if source == 0 {
+			return page, fmt.Errorf("search: %w", errAnswer)
+		}
+		item := json.RawMessage(t.Raw(&t.Nodes[source]))
+		if len(q.Fields) > 0 {
+			if item, err = search.Select(item, q.Fields); err != nil {
+				return page, fmt.Errorf("search: a stored document: %w", err)
+			}
 		}
 		page.Items = append(page.Items, item)
 	}
@@ -123,9 +119,15 @@ func (r *Reader) Count(ctx context.Context, q search.Query) (int64, error) {
 	return got.Count, nil
 }
 
-// Get looks in the indices of the id's time, where it also finds what no search finds yet, and then in all: a document is
-// in the index of its own time, which a given id need not have, and the periods may have been others once.
+// Get returns a document, also one that no search finds yet.
 func (r *Reader) Get(ctx context.Context, id ulid.ULID) (json.RawMessage, error) {
+	found, err := r.find(ctx, id)
+	return found.Source, err
+}
+
+// find looks in the indices of the id's time, where it also finds what no search finds yet, and then in all: a document is
+// in the index of its own time, which a given id need not have, and the periods may have been others once.
+func (r *Reader) find(ctx context.Context, id ulid.ULID) (located, error) {
 	var keys []docKey
 	for _, k := range activity.Kinds() {
 		name := r.target.appendIndex(nil, k, ulid.Time(id.Time()).UnixNano())
@@ -133,21 +135,36 @@ func (r *Reader) Get(ctx context.Context, id ulid.ULID) (json.RawMessage, error)
 	}
 	docs, err := r.client.mget(ctx, "read a document", keys)
 	if err != nil {
-		return nil, err
+		return located{}, err
 	}
-	if i := slices.IndexFunc(docs, func(d json.RawMessage) bool { return d != nil }); i >= 0 {
+	if i := slices.IndexFunc(docs, func(d located) bool { return d.Source != nil }); i >= 0 {
 		return docs[i], nil
 	}
-	page, err := r.Search(ctx, search.Query{
-		Where: []search.Condition{{Field: activity.ID, Values: []any{id.String()}}}, Limit: 1, SkipTotal: true,
+	q := search.Query{Where: []search.Condition{{Field: activity.ID, Values: []any{id.String()}}}}
+	query, err := queryOf(&q)
+	if err != nil {
+		return located{}, err
+	}
+	answer, err := r.client.call(ctx, "read a document", esapi.SearchRequest{
+		Index: r.indices(nil), Body: bytes.NewReader(encode(object{"query": query, "size": 1, "seq_no_primary_term": true})),
+		IgnoreUnavailable: yes(), AllowNoIndices: yes(), AllowPartialSearchResults: no(),
 	})
 	if err != nil {
-		return nil, err
+		return located{}, question(err)
 	}
-	if len(page.Items) == 0 {
-		return nil, search.ErrNotFound
+	var got struct {
+		TimedOut bool `json:"timed_out"`
+		Hits     struct {
+			Hits []located `json:"hits"`
+		} `json:"hits"`
 	}
-	return page.Items[0], nil
+	if json.Unmarshal(answer, &got) != nil || got.TimedOut {
+		return located{}, fmt.Errorf("read a document: %w", errAnswer)
+	}
+	if len(got.Hits.Hits) == 0 {
+		return located{}, search.ErrNotFound
+	}
+	return got.Hits.Hits[0], nil
 }
 
 // indices are the names to ask for the kinds. The families are named, not prefix-*, under which others may keep theirs.
@@ -212,17 +229,12 @@ func queryOf(q *search.Query) (object, error) {
 	if _, err := search.ParseText(q.Text); err != nil {
 		return nil, err
 	}
-	must, not := []object{}, []object{}
+	must, not := conditions(q.Where)
 	if span := period(q); len(span) > 0 {
 		must = append(must, object{"range": object{"@timestamp": span}})
 	}
-	for i := range q.Where {
-		c, negative := condition(&q.Where[i])
-		if negative {
-			not = append(not, c)
-		} else {
-			must = append(must, c)
-		}
+	if len(q.Either) > 0 {
+		must = append(must, anyOf(q.Either))
 	}
 	for _, p := range phrases(q.Text) {
 		if p.not {
@@ -232,6 +244,29 @@ func queryOf(q *search.Query) (object, error) {
 		}
 	}
 	return object{"bool": object{"filter": must, "must_not": not}}, nil
+}
+
+// conditions are the queries that must hold, and those that must not.
+func conditions(where []search.Condition) (must, not []object) {
+	must, not = []object{}, []object{}
+	for i := range where {
+		c, negative := condition(&where[i])
+		if negative {
+			not = append(not, c)
+		} else {
+			must = append(must, c)
+		}
+	}
+	return must, not
+}
+
+func anyOf(groups [][]search.Condition) object {
+	ways := make([]object, len(groups))
+	for i, group := range groups {
+		must, not := conditions(group)
+		ways[i] = object{"bool": object{"filter": must, "must_not": not}}
+	}
+	return either(ways...)
 }
 
 func period(q *search.Query) object {

@@ -103,14 +103,10 @@ func (s *Store) deleteRows(x sinks.Expired) (int, error) {
 	return len(rows) / 2, s.conn.exec("COMMIT")
 }
 
-// deleteRow deletes a row, and its words: the full text has no content of its own, and must be told what to forget.
+// deleteRow deletes a row, and its words.
 func (s *Store) deleteRow(seq int64, doc string) error {
-	if s.x.load([]byte(doc)) == nil {
-		if text := s.x.fullText(); text != "" {
-			if err := s.conn.exec("INSERT INTO "+textTable+" ("+textTable+", rowid, words) VALUES ('delete', ?, ?)", seq, text); err != nil {
-				return err
-			}
-		}
+	if err := s.forgetWords(seq, doc); err != nil {
+		return err
 	}
 	return s.conn.exec("DELETE FROM "+table+" WHERE seq = ?", seq)
 }

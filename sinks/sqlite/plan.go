@@ -34,7 +34,25 @@ func (r *Reader) plan(ctx context.Context, q *search.Query) (*plan, error) {
 	for i := range q.Where {
 		p.condition(&q.Where[i])
 	}
-	return p, p.words(ctx, text, q.Where)
+	p.either(q.Either)
+	return p, p.words(ctx, text, q)
+}
+
+// either adds that one of the groups of conditions holds.
+func (p *plan) either(groups [][]search.Condition) {
+	if len(groups) == 0 {
+		return
+	}
+	var ways []string
+	var args []any
+	for _, group := range groups {
+		way := plan{r: p.r}
+		for i := range group {
+			way.condition(&group[i])
+		}
+		ways, args = append(ways, "("+strings.Join(way.where, " AND ")+")"), append(args, way.args...)
+	}
+	p.add("("+strings.Join(ways, " OR ")+")", args...)
 }
 
 func (p *plan) add(where string, args ...any) {
@@ -77,13 +95,17 @@ func marks(values []any) string {
 //
 // The text itself must be asked for: it has no column. Identifiers have one, so for them the full text only leads to the
 // rows, if it leads to few.
-func (p *plan) words(ctx context.Context, t search.Text, where []search.Condition) error {
+func (p *plan) words(ctx context.Context, t search.Text, q *search.Query) error {
 	must := phrases(t.Must, "")
-	lead := slices.Clone(must)
-	for i := range where {
-		if e := identifier(&where[i]); e != "" {
-			lead = append(lead, e)
+	lead := append(slices.Clone(must), identifiers(q.Where)...)
+	var either []string
+	for _, group := range q.Either {
+		if found := identifiers(group); len(found) > 0 {
+			either = append(either, "("+strings.Join(found, " AND ")+")")
 		}
+	}
+	if len(either) > 0 && len(either) == len(q.Either) {
+		lead = append(lead, "("+strings.Join(either, " OR ")+")")
 	}
 	not := strings.Join(phrases(t.Not, ""), " OR ")
 	if len(lead) > 0 {
@@ -120,6 +142,17 @@ func phrases(ps []search.Phrase, marker string) []string {
 	out := make([]string, len(ps))
 	for i, ph := range ps {
 		out[i] = `"` + marker + strings.Join(ph, " ") + `"`
+	}
+	return out
+}
+
+// identifiers are the full-text expressions for those of the conditions that have one.
+func identifiers(where []search.Condition) []string {
+	var out []string
+	for i := range where {
+		if e := identifier(&where[i]); e != "" {
+			out = append(out, e)
+		}
 	}
 	return out
 }
@@ -181,14 +214,9 @@ func (p *plan) condition(c *search.Condition) {
 // free asks for a member of a free object. As in an Elasticsearch flattened field, all values are compared as text, any
 // element of an array may be the one, and "a.b" is both a member b of an object a and a member that is named "a.b".
 func (p *plan) free(c *search.Condition, values []any) {
-	names := append([]string{c.Field.Name()}, strings.Split(c.Path, ".")...)
-	paths := []any{jsonPath(names...)}
-	if len(names) > 2 {
-		paths = append(paths, jsonPath(c.Field.Name(), c.Path))
-	}
 	var ways []string
 	var args []any
-	for _, path := range paths {
+	for _, path := range freePaths(c.Field, c.Path) {
 		if c.Op == search.Exists {
 			ways = append(ways, "coalesce(json_type(doc, ?), 'null') <> 'null'")
 			args = append(args, path)
@@ -203,6 +231,16 @@ func (p *plan) free(c *search.Condition, values []any) {
 		where = "NOT " + where
 	}
 	p.add(where, args...)
+}
+
+// freePaths are SQLite's paths of what a dotted path below a free field can mean.
+func freePaths(f activity.FieldID, path string) []any {
+	names := append([]string{f.Name()}, strings.Split(path, ".")...)
+	paths := []any{jsonPath(names...)}
+	if len(names) > 2 {
+		paths = append(paths, jsonPath(f.Name(), path))
+	}
+	return paths
 }
 
 // from is the part of the statement from FROM to the conditions. by is the index to walk, "" for SQLite's choice.

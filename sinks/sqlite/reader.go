@@ -39,11 +39,12 @@ func OpenReader(c Config) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := sql.Open("sqlite", name+"?mode=ro&_pragma=query_only(1)&_pragma=busy_timeout(2000)"+
+	connector, err := newConnector(name + "?mode=ro&_pragma=query_only(1)&_pragma=busy_timeout(2000)" +
 		"&_pragma=cache_size(-1024)&_pragma=temp_store(1)")
 	if err != nil {
 		return nil, failed("open", c.Path, err)
 	}
+	db := sql.OpenDB(connector)
 	// Every connection has a cache of its own, so they are few, and go when nobody asks.
 	db.SetMaxOpenConns(4)
 	db.SetMaxIdleConns(1)

@@ -73,7 +73,35 @@ func ask(tb testing.TB, r *Reader, params string) []int {
 		tb.Errorf("%s: total %d, items %d", params, page.Total, len(got))
 	}
 	slices.Sort(got)
+	if matched := match(tb, r, q); !slices.Equal(matched, got) {
+		tb.Errorf("%s: the store finds %v, and the matcher %v", params, got, matched)
+	}
 	return got
+}
+
+// match answers q with a matcher.
+func match(tb testing.TB, r *Reader, q search.Query) []int {
+	tb.Helper()
+	m, err := search.NewMatcher(q)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	found := []int{}
+	err = search.Each(context.Background(), r, search.Query{}, 0, func(item json.RawMessage) error {
+		var d search.Document
+		if err := d.Parse(item); err != nil {
+			return err
+		}
+		if m.Matches(&d) {
+			found = append(found, number(tb, item))
+		}
+		return nil
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	slices.Sort(found)
+	return found
 }
 
 func TestSearchAnswers(t *testing.T) {

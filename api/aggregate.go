@@ -1,0 +1,82 @@
+package api
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/truledgr/activity-agent/activity"
+	"github.com/truledgr/activity-agent/activity/search"
+)
+
+var aggregateDoc = doc{
+	summary: "Numbers of activities, by groups", choose: true, answer: numbers{},
+	params: []param{
+		{"group_by", "up to three fields, whose values make groups", nil},
+		{"interval", "a length of time that makes groups: minute, hour, day, week, month, or a number with s, m, h, d or w", nil},
+		{"metric", "count, or a function and a field: sum:, avg:, min:, max:, percentiles:, p95: or cardinality:; ten at most", nil},
+		{"order", "of the groups: count, key or a metric, with a minus for the largest first", nil},
+		{"limit", "groups, at most 1000; 100 unless told", nil},
+	},
+}
+
+// numbers is the body of an aggregation.
+type numbers struct {
+	// Groups come in the order that was asked for. Without group_by= and interval= there is one, of all.
+	Groups []group `json:"groups"`
+	// Total is how many activities match.
+	Total int64 `json:"total"`
+	// GroupsLeftOut is how many groups the limit left out, and Other how many activities those have; one in several groups
+	// counts in each.
+	GroupsLeftOut int64 `json:"groups_left_out"`
+	Other         int64 `json:"other"`
+}
+
+// group is activities with the same values of the fields in group_by=, and of the same interval.
+type group struct {
+	// Key has those values by field, and under @timestamp the begin of the interval; null for activities without the field.
+	Key map[string]any `json:"key"`
+	// Count is how many activities there are.
+	Count int64 `json:"count"`
+	// Metrics are by the names that metric= has; null where no activity has a value.
+	Metrics map[string]any `json:"metrics,omitempty"`
+}
+
+// aggregate answers with numbers.
+func aggregate(v *view, r *http.Request, now time.Time) (any, error) {
+	params, err := parameters(r)
+	if err != nil {
+		return nil, err
+	}
+	q, a, err := search.ParseAggregation(params, now)
+	if err != nil {
+		return nil, err
+	}
+	tables, err := v.Aggregate(r.Context(), q, a)
+	if err != nil {
+		return nil, err
+	}
+	t := tables[0]
+	out := numbers{Groups: make([]group, len(t.Groups)), Total: t.Total, GroupsLeftOut: t.Left, Other: t.Other}
+	for i, g := range t.Groups {
+		out.Groups[i] = groupOf(&a, g)
+	}
+	return out, nil
+}
+
+func groupOf(a *search.Aggregation, g search.Group) group {
+	out := group{Key: map[string]any{}, Count: g.Count}
+	keys := g.Keys
+	if !a.Interval.IsZero() {
+		out.Key[activity.Timestamp.Name()], keys = keys[0], keys[1:]
+	}
+	for i, t := range a.By {
+		out.Key[t.Name()] = keys[i]
+	}
+	if len(a.Metrics) > 0 {
+		out.Metrics = make(map[string]any, len(a.Metrics))
+	}
+	for i, m := range a.Metrics {
+		out.Metrics[m.Name()] = g.Values[i]
+	}
+	return out
+}

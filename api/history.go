@@ -1,0 +1,95 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/truledgr/activity-agent/activity"
+	"github.com/truledgr/activity-agent/activity/search"
+)
+
+var historyDoc = doc{summary: "What happened to one thing, with the fields that changed", answer: steps{}}
+
+// steps is the body of a history: a page of what happened to one thing.
+type steps struct {
+	Items []step `json:"items"`
+	// Total is how many match; where TotalIsLowerBound, there are more.
+	Total             int64 `json:"total"`
+	TotalIsLowerBound bool  `json:"total_is_lower_bound"`
+	// Next is the cursor of the next page; null on the last.
+	Next *string `json:"next"`
+}
+
+// step is an activity and what it changed.
+type step struct {
+	// Activity is the document, or the fields= of it.
+	Activity json.RawMessage `json:"activity"`
+	// Changes are by field; none where the activity changed nothing, or nobody knows what.
+	Changes []fieldChange `json:"changes"`
+}
+
+// fieldChange is a field before and after. A side without the field is absent.
+type fieldChange struct {
+	Field string          `json:"field"`
+	Old   json.RawMessage `json:"old,omitempty"`
+	New   json.RawMessage `json:"new,omitempty"`
+}
+
+// history answers with a page of what happened to one thing: what names it as its entity, and changes and reads of data that
+// name it by table and record.
+func history(v *view, r *http.Request, now time.Time) (any, error) {
+	q, err := question(r, nil, now)
+	if err != nil {
+		return nil, err
+	}
+	is := func(f activity.FieldID, part string) search.Condition {
+		return search.Condition{Field: f, Values: []any{r.PathValue(part)}}
+	}
+	q.Either = [][]search.Condition{
+		{is(activity.EntityType, "type"), is(activity.EntityID, "id")},
+		{is(activity.TableName, "type"), is(activity.RecordID, "id")},
+	}
+	fields := q.Fields
+	q.Fields = nil // what changed may be in others
+	p, err := v.Search(r.Context(), q)
+	if err != nil {
+		return nil, err
+	}
+	out := steps{Items: make([]step, len(p.Items)), Total: p.Total, TotalIsLowerBound: p.TotalAtLeast}
+	for i, doc := range p.Items {
+		out.Items[i].Changes = changes(doc)
+		if out.Items[i].Activity, err = search.Select(doc, fields); err != nil {
+			return nil, err
+		}
+	}
+	if p.Next != "" {
+		out.Next = &p.Next
+	}
+	return out, nil
+}
+
+// changes lists what a document says has changed: the fields it names, or those whose values differ.
+func changes(doc json.RawMessage) []fieldChange {
+	var d struct {
+		Old     map[string]json.RawMessage `json:"old_values"`
+		New     map[string]json.RawMessage `json:"new_values"`
+		Changed []string                   `json:"changed_fields"`
+	}
+	out := []fieldChange{}
+	if json.Unmarshal(doc, &d) != nil {
+		return out
+	}
+	if len(d.Changed) == 0 {
+		before, _ := json.Marshal(d.Old) // they come from JSON
+		after, _ := json.Marshal(d.New)
+		d.Changed, _ = activity.Changed(before, after)
+	}
+	for i, name := range d.Changed {
+		if !slices.Contains(d.Changed[:i], name) {
+			out = append(out, fieldChange{name, d.Old[name], d.New[name]})
+		}
+	}
+	return out
+}

@@ -1,0 +1,199 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/truledgr/activity-agent/activity"
+	"github.com/truledgr/activity-agent/activity/search"
+)
+
+// failures is the body of the failed logins: who failed to prove who they are, at least threshold times.
+type failures struct {
+	From      time.Time `json:"from"`
+	To        time.Time `json:"to"`
+	Threshold int64     `json:"threshold"`
+	// Total is how many auth events failed, of all users and addresses.
+	Total     int64          `json:"total"`
+	Users     []userFails    `json:"users"`
+	Addresses []addressFails `json:"addresses"`
+	// MoreUsers and MoreAddresses tell whether the limit left some out.
+	MoreUsers     bool `json:"more_users"`
+	MoreAddresses bool `json:"more_addresses"`
+}
+
+// userFails are the failures of one user.
+type userFails struct {
+	UserID string `json:"user_id"`
+	fails
+	// Addresses is from how many.
+	Addresses int64 `json:"addresses"`
+}
+
+// addressFails are the failures from one address.
+type addressFails struct {
+	IPAddress string `json:"ip_address"`
+	fails
+	// Users is of how many.
+	Users int64 `json:"users"`
+}
+
+// fails are some failures.
+type fails struct {
+	Count int64     `json:"count"`
+	First time.Time `json:"first"`
+	Last  time.Time `json:"last"`
+	// SuccessFollowed is whether there was a success after the first failure; LastSuccess is the last success there was.
+	SuccessFollowed bool       `json:"success_followed"`
+	LastSuccess     *time.Time `json:"last_success"`
+}
+
+// Bounds of the parameters.
+const (
+	defaultThreshold = 5
+	defaultWindow    = 24 * time.Hour
+	defaultLogins    = 100
+	maxLogins        = 500
+)
+
+var loginsDoc = doc{
+	summary: "Users and addresses whose logins failed", choose: true, answer: failures{},
+	params: []param{
+		{"window", "how far back to look, such as 1h or 7d; 24h unless told, and not together with from", nil},
+		{"threshold", "how many failures it takes; 5 unless told", nil},
+		{"limit", "users and addresses, at most 500; 100 unless told", nil},
+	},
+}
+
+// failedLogins answers with the users and addresses that failed.
+func failedLogins(v *view, r *http.Request, now time.Time) (any, error) {
+	q, threshold, limit, err := loginQuestion(r, now)
+	if err != nil {
+		return nil, err
+	}
+	out := failures{From: q.From, To: q.To, Threshold: threshold, Users: []userFails{}, Addresses: []addressFails{}}
+	users, addresses := failing(activity.UserID, activity.IPAddress, limit), failing(activity.IPAddress, activity.UserID, limit)
+	tables, err := v.Aggregate(r.Context(), with(q, activity.Success, false), users, addresses)
+	if err != nil {
+		return nil, err
+	}
+	out.Total = tables[0].Total
+	found, more, err := judge(r.Context(), v, q, activity.UserID, tables[0].Groups, threshold, limit)
+	if err != nil {
+		return nil, err
+	}
+	out.MoreUsers = more
+	for _, f := range found {
+		out.Users = append(out.Users, userFails{f.who, f.fails, f.others})
+	}
+	found, more, err = judge(r.Context(), v, q, activity.IPAddress, tables[1].Groups, threshold, limit)
+	if err != nil {
+		return nil, err
+	}
+	out.MoreAddresses = more
+	for _, f := range found {
+		out.Addresses = append(out.Addresses, addressFails{f.who, f.fails, f.others})
+	}
+	return out, nil
+}
+
+// loginQuestion reads the parameters.
+func loginQuestion(r *http.Request, now time.Time) (q search.Query, threshold int64, limit int, err error) {
+	params, err := parameters(r)
+	if err != nil {
+		return q, 0, 0, err
+	}
+	var errs []error
+	wrong := func(name, problem string) { errs = append(errs, &search.ParamError{Param: name, Problem: problem}) }
+	number := func(name string, n, most int) int {
+		if params.Has(name) {
+			var err error
+			if n, err = strconv.Atoi(params.Get(name)); err != nil || n < 1 || n > most {
+				wrong(name, "must be a number from 1 to "+strconv.Itoa(most))
+			}
+			params.Del(name)
+		}
+		return n
+	}
+	threshold = int64(number("threshold", defaultThreshold, 1_000_000))
+	limit = number("limit", defaultLogins, maxLogins)
+	window := defaultWindow
+	if params.Has("window") {
+		if params.Has("from") {
+			wrong("window", "cannot be combined with from=")
+		}
+		if window, err = search.ParseSpan(params.Get("window")); err != nil {
+			wrong("window", err.Error())
+		}
+		params.Del("window")
+	}
+	if params.Has("success") {
+		wrong("success", "is what this route is about")
+		params.Del("success")
+	}
+	q, err = chosenOf(params, []activity.Kind{activity.AuthEvent}, now)
+	within(&q, window, now)
+	return q, threshold, limit, errors.Join(append(errs, err)...)
+}
+
+// failing counts by a field, and how many others there are to each.
+func failing(by, others activity.FieldID, limit int) search.Aggregation {
+	return search.Aggregation{
+		By: []search.Term{{Field: by}}, Present: true, Limit: limit + 1, // one more tells whether there are more
+		Metrics: []search.Metric{
+			{Function: search.Min, Field: activity.Timestamp}, {Function: search.Max, Field: activity.Timestamp}, {Function: search.Cardinality, Field: others},
+		},
+	}
+}
+
+// with returns the question with one more condition.
+func with(q search.Query, f activity.FieldID, values ...any) search.Query {
+	q.Where = append(append([]search.Condition(nil), q.Where...), search.Condition{Field: f, Values: values})
+	return q
+}
+
+// A suspect is a user or an address that failed often enough.
+type suspect struct {
+	who    string
+	others int64
+	fails
+}
+
+// judge takes the groups with enough failures, and finds out whether a success followed.
+func judge(ctx context.Context, v *view, q search.Query, by activity.FieldID, groups []search.Group, threshold int64, limit int) (out []suspect, more bool, err error) {
+	var names []any
+	for _, g := range groups {
+		if g.Count < threshold {
+			break // they come with the most first
+		}
+		if len(out) == limit {
+			more = true
+			break
+		}
+		names = append(names, g.Keys[0])
+		out = append(out, suspect{g.Keys[0].(string), int64(g.Values[2].(float64)),
+			fails{Count: g.Count, First: g.Values[0].(time.Time), Last: g.Values[1].(time.Time)}})
+	}
+	if len(out) == 0 {
+		return nil, false, nil
+	}
+	tables, err := v.Aggregate(ctx, with(with(q, activity.Success, true), by, names...), search.Aggregation{
+		By: []search.Term{{Field: by}}, Limit: search.MaxGroups, Metrics: []search.Metric{{Function: search.Max, Field: activity.Timestamp}},
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	successes := map[any]time.Time{}
+	for _, g := range tables[0].Groups {
+		successes[g.Keys[0]] = g.Values[0].(time.Time)
+	}
+	for i := range out {
+		if at, ok := successes[out[i].who]; ok {
+			out[i].LastSuccess, out[i].SuccessFollowed = &at, at.After(out[i].First)
+		}
+	}
+	return out, more, nil
+}

@@ -1,0 +1,379 @@
+package elasticsearch
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/elastic/go-elasticsearch/v8/esapi"
+
+	"github.com/truledgr/activity-agent/activity"
+	"github.com/truledgr/activity-agent/activity/search"
+	"github.com/truledgr/activity-agent/internal/tape"
+)
+
+// How many groups are asked for at once: with all metrics, to look through the rest, and to have the metrics of those that
+// came out first.
+const (
+	firstGroups  = search.MaxGroups
+	moreGroups   = 10_000
+	metricGroups = 250 // clauses with up to four conditions each; a query may have 1024 on the smallest node
+)
+
+// Precision of what Elasticsearch estimates.
+const (
+	compression        = 200    // of the t-digest for percentiles
+	precisionThreshold = 40_000 // up to which a cardinality is close to exact; the most there is, and 256 KiB
+	groupThreshold     = 3_000  // the same of each group; 16 KiB
+)
+
+// Aggregate computes numbers of what matches. Groups come from composite aggregations, which are exact, where those of terms
+// are estimates as soon as there are several shards. One request has all of up to firstGroups groups; where there are more,
+// they are looked through page by page for those that come first. What is stored meanwhile may be in some groups.
+func (r *Reader) Aggregate(ctx context.Context, q search.Query, as ...search.Aggregation) ([]search.Table, error) {
+	query, err := queryOf(&q)
+	if err != nil {
+		return nil, err
+	}
+	aggs := object{}
+	for i := range as {
+		aggs[nameOf(i)] = aggregation(&as[i], firstGroups, nil, allMetrics)
+	}
+	total, answer, err := r.numbers(ctx, q.Kinds, query, aggs)
+	if err != nil {
+		return nil, err
+	}
+	tables := make([]search.Table, len(as))
+	for i := range as {
+		a := &as[i]
+		if keyCount(a) == 0 {
+			g, err := readGroup(a, answer, answerOf(answer, nameOf(i)), allMetrics)
+			if err != nil {
+				return nil, err
+			}
+			g.Count = total
+			tables[i] = search.Table{Groups: []search.Group{g}, Total: total}
+			continue
+		}
+		w := &walk{r: r, a: a, kinds: q.Kinds, query: query, picker: search.NewPicker(a)}
+		if err := w.all(ctx, answer, nameOf(i)); err != nil {
+			return nil, err
+		}
+		if tables[i], err = w.table(ctx, total); err != nil {
+			return nil, err
+		}
+	}
+	return tables, nil
+}
+
+func nameOf(i int) string { return strconv.Itoa(i) }
+
+// numbers asks for aggregations and returns how many documents match, and the answer; see answerOf.
+func (r *Reader) numbers(ctx context.Context, kinds []activity.Kind, query, aggs object) (int64, *tape.Tape, error) {
+	answer, err := r.client.call(ctx, "aggregate", esapi.SearchRequest{
+		Index: r.indices(kinds), Body: bytes.NewReader(encode(object{"query": query, "size": 0, "track_total_hits": true, "aggs": aggs})),
+		IgnoreUnavailable: yes(), AllowNoIndices: yes(), AllowPartialSearchResults: no(),
+	})
+	if err != nil {
+		return 0, nil, question(err)
+	}
+	var t tape.Tape
+	if t.Parse(answer) != nil || !finished(&t) {
+		return 0, nil, fmt.Errorf("aggregate: %w", errAnswer)
+	}
+	return integer(&t, member(&t, member(&t, top(&t, "hits"), "total"), "value")), &t, nil
+}
+
+// answerOf is the index of the answer to one of the aggregations, or 0.
+func answerOf(t *tape.Tape, name string) uint32 { return member(t, top(t, "aggregations"), name) }
+
+// Which metrics a request computes.
+type which bool
+
+const (
+	allMetrics  which = true
+	orderMetric which = false // the one that the groups are ordered by
+)
+
+func (w which) has(a *search.Aggregation, metric int) bool {
+	return w == allMetrics || a.Order.Metric == metric+1
+}
+
+// aggregation is the body for one page of groups after a key, or for all documents where there are no groups.
+func aggregation(a *search.Aggregation, size int, after json.RawMessage, metrics which) object {
+	body := object{}
+	if from := sources(a); len(from) > 0 {
+		composite := object{"size": size, "sources": from}
+		if after != nil {
+			composite["after"] = after
+		}
+		body["composite"] = composite
+	} else {
+		body["filter"] = object{"match_all": object{}}
+	}
+	below := object{}
+	for i, m := range a.Metrics {
+		if !metrics.has(a, i) {
+			continue
+		}
+		below[metricName(i, m)] = metricBody(a, m)
+	}
+	if len(below) > 0 {
+		body["aggs"] = below
+	}
+	return body
+}
+
+// sources are the keys of a composite aggregation, by their numbers.
+func sources(a *search.Aggregation) []object {
+	var out []object
+	add := func(key object) { out = append(out, object{nameOf(len(out)): key}) }
+	switch i := a.Interval; {
+	case i.Month:
+		add(object{"date_histogram": object{"field": activity.Timestamp.Name(), "calendar_interval": "month"}})
+	case i.Every > 0:
+		add(object{"date_histogram": object{
+			"field": activity.Timestamp.Name(), "fixed_interval": seconds(i.Every), "offset": seconds(i.Offset()),
+		}})
+	}
+	for _, t := range a.By {
+		add(object{"terms": object{"field": t.Name(), "missing_bucket": !a.Present}})
+	}
+	return out
+}
+
+func keyCount(a *search.Aggregation) int {
+	if a.Interval.IsZero() {
+		return len(a.By)
+	}
+	return 1 + len(a.By)
+}
+
+func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) + "s" }
+
+// metricName names the metric's aggregation. All percentiles of a field are one.
+func metricName(i int, m search.Metric) string {
+	if m.Function == search.Percentile {
+		return "percentiles of " + m.Field.Name()
+	}
+	return nameOf(i)
+}
+
+func metricBody(a *search.Aggregation, m search.Metric) object {
+	field := object{"field": m.Field.Name()}
+	switch m.Function {
+	case search.Sum:
+		return object{"sum": field}
+	case search.Avg:
+		return object{"avg": field}
+	case search.Min:
+		return object{"min": field}
+	case search.Max:
+		return object{"max": field}
+	case search.Cardinality:
+		field["precision_threshold"] = precisionThreshold
+		if keyCount(a) > 0 {
+			field["precision_threshold"] = groupThreshold
+		}
+		return object{"cardinality": field}
+	}
+	var percents []float64
+	for _, o := range a.Metrics {
+		if o.Function == search.Percentile && o.Field == m.Field {
+			percents = append(percents, o.Percent)
+		}
+	}
+	field["percents"], field["keyed"], field["tdigest"] = percents, false, object{"compression": compression}
+	return object{"percentiles": field}
+}
+
+// A walk goes through the groups of one aggregation.
+type walk struct {
+	r      *Reader
+	a      *search.Aggregation
+	kinds  []activity.Kind
+	query  object
+	picker *search.Picker
+	long   bool // there was more than the first page, so that groups may lack metrics
+}
+
+// all shows every group to the picker, from the first page, which has all metrics, on.
+func (w *walk) all(ctx context.Context, answer *tape.Tape, name string) error {
+	groups, after, err := w.read(answer, name, allMetrics)
+	size := firstGroups
+	for {
+		if err != nil {
+			return err
+		}
+		for _, g := range groups {
+			w.picker.Add(g)
+		}
+		if len(groups) < size || after == nil {
+			return nil
+		}
+		w.long, size = true, w.pageSize()
+		groups, after, err = w.page(ctx, w.query, after, size, orderMetric)
+	}
+}
+
+// pageSize is how many groups to look through at once.
+func (w *walk) pageSize() int {
+	if m := w.a.Order.Metric; m > 0 && w.a.Metrics[m-1].Function == search.Cardinality {
+		return firstGroups // each takes kilobytes of the node's memory
+	}
+	return moreGroups
+}
+
+// page asks for the groups after a key, and returns the last key.
+func (w *walk) page(ctx context.Context, query object, after json.RawMessage, size int, metrics which) ([]search.Group, json.RawMessage, error) {
+	_, answer, err := w.r.numbers(ctx, w.kinds, query, object{"0": aggregation(w.a, size, after, metrics)})
+	if err != nil {
+		return nil, nil, err
+	}
+	return w.read(answer, "0", metrics)
+}
+
+// read decodes a page.
+func (w *walk) read(t *tape.Tape, name string, metrics which) (groups []search.Group, after json.RawMessage, err error) {
+	page := answerOf(t, name)
+	buckets := elements(t, member(t, page, "buckets"))
+	groups = make([]search.Group, len(buckets))
+	for i, b := range buckets {
+		if groups[i], err = readGroup(w.a, t, b, metrics); err != nil {
+			return nil, nil, err
+		}
+	}
+	if i := member(t, page, "after_key"); i != 0 {
+		after = t.Raw(&t.Nodes[i])
+	}
+	return groups, after, nil
+}
+
+// table returns the groups that were picked, and sees to it that they have all metrics.
+func (w *walk) table(ctx context.Context, total int64) (search.Table, error) {
+	t := w.picker.Table(total)
+	if !w.long || len(w.a.Metrics) == 0 {
+		return t, nil
+	}
+	for some := range slices.Chunk(t.Groups, metricGroups) {
+		if err := w.complete(ctx, some); err != nil {
+			return t, err
+		}
+	}
+	return t, nil
+}
+
+// complete computes all metrics of some groups. Their activities may have several values and be in others as well.
+func (w *walk) complete(ctx context.Context, some []search.Group) error {
+	wanted, ways := map[string]*search.Group{}, make([]object, len(some))
+	for i := range some {
+		wanted[fmt.Sprintf("%#v", some[i].Keys)] = &some[i]
+		ways[i] = w.within(&some[i])
+	}
+	query := object{"bool": object{"filter": []object{w.query, either(ways...)}}}
+	for after := json.RawMessage(nil); ; {
+		groups, next, err := w.page(ctx, query, after, firstGroups, allMetrics)
+		if err != nil {
+			return err
+		}
+		for _, g := range groups {
+			if to := wanted[fmt.Sprintf("%#v", g.Keys)]; to != nil {
+				to.Values = g.Values
+			}
+		}
+		if len(groups) < firstGroups || next == nil {
+			return nil
+		}
+		after = next
+	}
+}
+
+// within is the query for the activities of a group.
+func (w *walk) within(g *search.Group) object {
+	must, not := []object{}, []object{}
+	keys := g.Keys
+	if i := w.a.Interval; !i.IsZero() {
+		from := keys[0].(time.Time)
+		to := from.Add(i.Every)
+		if i.Month {
+			to = from.AddDate(0, 1, 0)
+		}
+		must = append(must, object{"range": object{activity.Timestamp.Name(): object{"gte": instant(from), "lt": instant(to)}}})
+		keys = keys[1:]
+	}
+	for i, t := range w.a.By {
+		if keys[i] == nil {
+			not = append(not, object{"exists": object{"field": t.Name()}})
+		} else {
+			must = append(must, object{"term": object{t.Name(): keys[i]}})
+		}
+	}
+	return object{"bool": object{"filter": must, "must_not": not}}
+}
+
+// readGroup decodes a bucket with the metrics that the request had.
+func readGroup(a *search.Aggregation, t *tape.Tape, bucket uint32, metrics which) (search.Group, error) {
+	g := search.Group{Values: make([]any, len(a.Metrics))}
+	count := member(t, bucket, "doc_count")
+	if count == 0 || !readKeys(a, t, member(t, bucket, "key"), &g) {
+		return g, fmt.Errorf("aggregate: %w", errAnswer)
+	}
+	g.Count = integer(t, count)
+	for i, m := range a.Metrics {
+		if metrics.has(a, i) {
+			g.Values[i] = readMetric(m, t, member(t, bucket, metricName(i, m)))
+		}
+	}
+	return g, nil
+}
+
+// readMetric decodes the value of a metric; nil for none.
+func readMetric(m search.Metric, t *tape.Tape, i uint32) any {
+	at := member(t, i, "value")
+	for _, v := range elements(t, member(t, i, "values")) {
+		if p, ok := float(t, member(t, v, "key")); ok && p == m.Percent {
+			at = member(t, v, "value")
+		}
+	}
+	x, ok := float(t, at)
+	switch {
+	case !ok:
+		return nil
+	case m.Field.Type() == activity.Date:
+		return time.UnixMilli(int64(x)).UTC()
+	}
+	return x
+}
+
+// readKeys decodes the key of a bucket. It reports whether it could.
+func readKeys(a *search.Aggregation, t *tape.Tape, key uint32, g *search.Group) bool {
+	for i := range keyCount(a) {
+		k := member(t, key, nameOf(i))
+		if k == 0 {
+			return false
+		}
+		v := value(t, k)
+		if n, ok := v.(json.Number); ok {
+			whole, err := n.Int64()
+			if err != nil {
+				return false
+			}
+			v = whole
+		}
+		term := i
+		if !a.Interval.IsZero() {
+			if term--; term < 0 {
+				v = time.UnixMilli(integer(t, k)).UTC()
+			}
+		}
+		if n, ok := v.(int64); ok && a.By[term].Field.Type() == activity.Bool {
+			v = n != 0
+		}
+		g.Keys = append(g.Keys, v)
+	}
+	return true
+}
