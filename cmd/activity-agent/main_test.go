@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -87,8 +88,9 @@ type site struct {
 	nonJSON string // files[].non_json
 	drain   string // agent.drain_timeout
 
-	stopFile string   // agent.stop_file
-	env      []string // of the process, beside the test's
+	stopFile string               // agent.stop_file
+	env      []string             // of the process, beside the test's
+	user     *syscall.SysProcAttr // whom the process runs as; nil for the test's user
 
 	exe string // the agent as it is released, where what is tested takes long; else it is this test binary
 
