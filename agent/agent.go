@@ -26,6 +26,7 @@ type Options struct {
 	Files    []tail.Config // entries that name Stdin are left to Streams
 	Ingest   ingest.Config // a Listen of "" is off
 	Streams  []Stream
+	Records  bool // others put records in, by Agent.Intake
 	Pipeline pipeline.Config
 	Origin   pipeline.Origin
 	Sink     sinks.Sink // closed by Agent.Close

@@ -72,7 +72,7 @@ func (a *Agent) openReceiver() (err error) {
 	}); err != nil {
 		return err
 	}
-	if c.Listen == "" && len(a.o.Streams) == 0 && a.keeper == nil {
+	if c.Listen == "" && len(a.o.Streams) == 0 && a.keeper == nil && !a.o.Records {
 		return nil
 	}
 	if r.intake, err = ingest.NewIntake(ingest.IntakeOptions{
@@ -100,6 +100,14 @@ func (a *Agent) openReceiver() (err error) {
 		a.log.Info("activities are posted to", zap.String("address", r.server.Addr()))
 	}
 	return err
+}
+
+// Intake takes records of the process itself; nil unless Options.Records says so.
+func (a *Agent) Intake() *ingest.Intake {
+	if !a.o.Records {
+		return nil
+	}
+	return a.in.intake
 }
 
 // start begins to take records in. hard ends it at once.

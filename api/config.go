@@ -14,6 +14,13 @@ type Config struct {
 	RateLimit int `yaml:"rate_limit"`
 	// Exports is how many exports one caller may have under way.
 	Exports int `yaml:"exports"`
+	// RecordReads says whether each read by an auditor or admin of what others did is recorded: RecordRequired, RecordBest or
+	// RecordOff.
+	RecordReads string `yaml:"record_reads"`
+	// StateDir is where `serve` keeps what it records until the store has it. Each one needs a directory of its own.
+	StateDir string `yaml:"state_dir"`
+	// AmendOwn lets users amend their own activities.
+	AmendOwn bool `yaml:"amend_own"`
 	// Live is about /activities/live.
 	Live Live `yaml:"live"`
 }
@@ -28,5 +35,8 @@ type Live struct {
 
 // DefaultConfig returns the configuration that omitted keys fall back to.
 func DefaultConfig() Config {
-	return Config{Listen: "127.0.0.1:8481", Auth: access.DefaultConfig(), RateLimit: 600, Exports: 2, Live: Live{PerCaller: 20}}
+	return Config{
+		Listen: "127.0.0.1:8481", Auth: access.DefaultConfig(), RateLimit: 600, Exports: 2,
+		RecordReads: RecordRequired, StateDir: "./activity-data/api-state", Live: Live{PerCaller: 20},
+	}
 }

@@ -2,11 +2,14 @@ package api
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +20,8 @@ import (
 
 	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/activity/search"
+	"github.com/truledgr/activity-agent/agent"
+	"github.com/truledgr/activity-agent/agent/ingest"
 	"github.com/truledgr/activity-agent/internal/estest"
 	"github.com/truledgr/activity-agent/pipeline"
 	"github.com/truledgr/activity-agent/sinks"
@@ -147,7 +152,7 @@ func fill(t *testing.T, s sinks.Sink, keep func(person, activity.Kind) bool) {
 // serve is a server over the store that knows the tests' secret and time.
 func serve(t *testing.T, store search.Store, edit func(*Options)) *Server {
 	t.Helper()
-	o := Options{Config: DefaultConfig(), Store: store, Logger: zap.NewNop(), Now: func() time.Time { return now }}
+	o := Options{Config: DefaultConfig(), Store: store, Logger: zap.NewNop(), Recorder: new(notebook), Now: func() time.Time { return now }}
 	o.Config.Auth.JWT.Secret = secret
 	o.Config.Auth.APIKeys = filepath.Join(t.TempDir(), "keys.yaml")
 	o.Config.RateLimit = 1_000_000
@@ -159,6 +164,58 @@ func serve(t *testing.T, store search.Store, edit func(*Options)) *Server {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// A notebook is a Recorder in memory, for tests of what is not recorded.
+type notebook struct {
+	mu    sync.Mutex
+	notes []json.RawMessage
+	err   error // of every record
+}
+
+func (n *notebook) Record(_ context.Context, _ activity.Kind, doc []byte) (ulid.ULID, [32]byte, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.notes = append(n.notes, doc)
+	return ulid.Make(), sha256.Sum256(doc), n.err
+}
+
+func (n *notebook) Redact(_ context.Context, _ activity.Kind, doc []byte) (json.RawMessage, error) {
+	return doc, n.err
+}
+
+// recorderOf is an agent that delivers into an SQLite file what is recorded, and what reads that.
+func recorderOf(t *testing.T, edit func(*pipeline.Config)) (Recorder, *sqlite.Reader) {
+	t.Helper()
+	c := sqlite.Config{Path: filepath.Join(t.TempDir(), "records.db")}
+	sink, err := sqlite.Open(c, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := agent.Options{Config: agent.DefaultConfig(), Ingest: ingest.DefaultConfig(), Pipeline: pipeline.DefaultConfig(), Records: true, Sink: sink}
+	o.Config.StateDir, o.Ingest.Listen = t.TempDir(), ""
+	if edit != nil {
+		edit(&o.Pipeline)
+	}
+	a, err := agent.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := errors.Join(<-done, a.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	r, err := sqlite.OpenReader(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Close() })
+	return a.Intake(), r
 }
 
 // token makes a token with more claims than exp.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/activity/search"
 )
 
@@ -17,16 +18,18 @@ type problem struct {
 	RequestID string           `json:"request_id"`
 }
 
-// A parameterError is what is wrong with one parameter.
+// A parameterError is what is wrong with one parameter, or one member of the body.
 type parameterError struct {
-	Parameter string `json:"parameter"`
-	Detail    string `json:"detail"`
+	Parameter string `json:"parameter,omitempty"`
+	// Pointer is the JSON Pointer of a member of the body; "" with no parameter is the body itself.
+	Pointer string `json:"pointer,omitempty"`
+	Detail  string `json:"detail"`
 }
 
 var (
 	errForbidden      = errors.New("your role may not see this")
 	errNoRoute        = errors.New("there is no such route: docs/api.md lists them")
-	errMethod         = errors.New("the API only reads: use GET")
+	errMethod         = errors.New("this route does not take this method: Allow lists those that it takes")
 	errTooManyStreams = errors.New("you, or all together, have as many exports or live readers as there may be: end one, or try again later")
 	errTooMany        = errors.New("too many requests: wait for as long as Retry-After says")
 )
@@ -40,7 +43,9 @@ func problemOf(err error) problem {
 	for known, status := range map[error]int{
 		errForbidden: http.StatusForbidden, errNoUser: http.StatusForbidden, errOrigin: http.StatusForbidden, errNoRoute: http.StatusNotFound,
 		errMethod: http.StatusMethodNotAllowed, errTooMany: http.StatusTooManyRequests, errTooManyStreams: http.StatusTooManyRequests,
-		search.ErrNotFound: http.StatusNotFound,
+		search.ErrNotFound: http.StatusNotFound, errLarge: http.StatusRequestEntityTooLarge, errMedia: http.StatusUnsupportedMediaType,
+		errNotAmendable: http.StatusForbidden, errPrecondition: http.StatusPreconditionFailed, search.ErrChanged: http.StatusConflict,
+		errUnrecorded: http.StatusServiceUnavailable,
 	} {
 		if errors.Is(err, known) {
 			p.Status, p.Detail = status, known.Error()
@@ -61,9 +66,15 @@ func parameterErrors(err error) []parameterError {
 	}
 	var p *search.ParamError
 	if errors.As(err, &p) {
-		return []parameterError{{p.Param, p.Problem}}
+		return []parameterError{{Parameter: p.Param, Detail: p.Problem}}
 	}
-	return nil
+	var out []parameterError
+	if invalid := (*activity.InvalidError)(nil); errors.As(err, &invalid) {
+		for _, p := range invalid.Problems {
+			out = append(out, parameterError{Pointer: p.Pointer, Detail: p.Reason})
+		}
+	}
+	return out
 }
 
 func (p problem) write(w http.ResponseWriter) {

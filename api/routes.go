@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -15,14 +16,18 @@ import (
 	"github.com/truledgr/activity-agent/api/access"
 )
 
-// A route is a path that is answered, to GET and HEAD.
+// A route is a path that is answered.
 type route struct {
+	method string // "" for GET, and HEAD
 	path   string // a pattern of net/http without the slash at its end
 	roles  []access.Role
 	handle func(v *view, r *http.Request, now time.Time) (any, error) // answers with one JSON value
 	stream *streaming                                                 // answers piece by piece, instead of handle
 	doc    doc
 }
+
+// verb is the method that the route is asked by. That of GET takes HEAD as well.
+func (rt route) verb() string { return cmp.Or(rt.method, http.MethodGet) }
 
 // A doc is what a route adds to the parameters and the JSON that all have, for who describes the API.
 type doc struct {
@@ -49,6 +54,7 @@ func routes() []route {
 	return []route{
 		{path: "/activities", roles: everyone, handle: list(activity.NoKind)},
 		{path: "/activities/{id}", roles: everyone, handle: one},
+		{method: http.MethodPatch, path: "/activities/{id}", roles: everyone, handle: amendOne, doc: amendDoc},
 		{path: "/activities/api-transactions", roles: everyone, handle: list(activity.APITransaction)},
 		{path: "/activities/data-access", roles: everyone, handle: list(activity.DataAccess)},
 		{path: "/activities/data-changes", roles: everyone, handle: list(activity.DataChange)},

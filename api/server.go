@@ -30,6 +30,8 @@ type Options struct {
 	// Pseudonym is what documents have for a user's name, where identities are hashed; nil where they are kept. It is
 	// called by many goroutines.
 	Pseudonym func(user string) string
+	// Recorder keeps what is recorded of reads and amendments. Nil where Config.RecordReads is RecordOff and nothing is amended.
+	Recorder Recorder
 	// Took takes how long each request took, by route and status: see NewTook. Nil for nothing.
 	Took *prometheus.HistogramVec
 	// Now is the clock; nil for time.Now.
@@ -61,6 +63,9 @@ func New(o Options) (*Server, error) {
 	if errs := o.Config.Auth.Check(o.Config.Listen); len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
+	if o.Recorder == nil && o.Config.RecordReads != RecordOff {
+		return nil, errors.New("api.record_reads: there is nothing to record with")
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -69,8 +74,8 @@ func New(o Options) (*Server, error) {
 		s.hub = live.New(f, o.Logger)
 	}
 	for _, rt := range routes() {
-		s.mux.HandleFunc("GET "+rt.path, found(rt))
-		s.mux.HandleFunc("GET "+rt.path+"/{$}", found(rt))
+		s.mux.HandleFunc(rt.verb()+" "+rt.path, found(rt))
+		s.mux.HandleFunc(rt.verb()+" "+rt.path+"/{$}", found(rt))
 	}
 	return s, nil
 }
@@ -79,13 +84,14 @@ func New(o Options) (*Server, error) {
 // route or not clean, and throws it away: every answer of the API has one form.
 type match struct {
 	header  http.Header
+	status  int // what the mux would answer; 0 where there is a route
 	route   *route
 	request *http.Request // with the parts of its path
 }
 
 func (m *match) Header() http.Header         { return m.header }
 func (m *match) Write(b []byte) (int, error) { return len(b), nil }
-func (m *match) WriteHeader(int)             {}
+func (m *match) WriteHeader(status int)      { m.status = status }
 
 // pattern is the route's, "" where there is none.
 func (m *match) pattern() string {
@@ -115,14 +121,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	v, m, err := s.admit(h, r, began)
+	v.requestID, v.at = id, m
 	out := newStream(w, s.o.Config)
 	var body []byte
 	switch {
 	case err != nil:
 	case m.route.stream != nil:
+		v.note = func() error { return s.recordRead(m.request.Context(), &v, m, -1) }
 		err = s.stream(&v, out, m, began)
 	default:
-		body, err = answerWhole(&v, m, began)
+		body, err = s.answerWhole(&v, m, h, began)
 	}
 	status := http.StatusOK
 	switch {
@@ -175,7 +183,7 @@ func (s *Server) admit(h http.Header, r *http.Request, now time.Time) (v view, m
 	if err != nil {
 		return v, nil, denial{err}
 	}
-	v = view{store: s.o.Store, hub: s.hub, caller: caller, user: caller.User}
+	v = view{store: s.o.Store, hub: s.hub, recorder: s.o.Recorder, amendOwn: s.o.Config.AmendOwn, caller: caller, user: caller.User}
 	v.still = func() error {
 		if again, err := s.gate.Identify(r, s.o.Now()); err != nil || again != caller {
 			return denial{errors.Join(err, errNoLonger)}
@@ -189,13 +197,13 @@ func (s *Server) admit(h http.Header, r *http.Request, now time.Time) (v view, m
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 		return v, nil, errTooMany
 	}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		h.Set("Allow", "GET, HEAD")
-		return v, nil, errMethod
-	}
 	m = &match{header: http.Header{}}
 	s.mux.ServeHTTP(m, r)
-	if m.route == nil {
+	switch {
+	case m.status == http.StatusMethodNotAllowed:
+		h.Set("Allow", m.header.Get("Allow"))
+		return v, m, errMethod
+	case m.route == nil:
 		return v, m, errNoRoute
 	}
 	if !slices.Contains(m.route.roles, caller.Role) {
@@ -204,13 +212,21 @@ func (s *Server) admit(h http.Header, r *http.Request, now time.Time) (v view, m
 	return v, m, nil
 }
 
-// answerWhole asks the store and returns the body of the answer.
-func answerWhole(v *view, m *match, now time.Time) ([]byte, error) {
+// answerWhole asks the store and returns the body of the answer, once it is recorded where it has to be.
+func (s *Server) answerWhole(v *view, m *match, h http.Header, now time.Time) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(m.request.Context(), askTime)
 	defer cancel()
 	out, err := m.route.handle(v, m.request.WithContext(ctx), now)
 	if err != nil {
 		return nil, err
+	}
+	if v.others {
+		if err := s.recordRead(ctx, v, m, v.shown); err != nil {
+			return nil, err
+		}
+	}
+	if doc, ok := out.(json.RawMessage); ok {
+		h.Set("ETag", etag(doc))
 	}
 	return encode(out)
 }
@@ -257,7 +273,7 @@ func (s *Server) Listen() (*Listener, error) {
 		return nil, fmt.Errorf("api.listen: %w; choose another address", err)
 	}
 	return &Listener{s, &http.Server{
-		Handler:           http.MaxBytesHandler(s, 0), // there is nothing to send
+		Handler:           http.MaxBytesHandler(s, maxPatch),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      askTime + 30*time.Second,

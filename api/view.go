@@ -22,6 +22,17 @@ type view struct {
 	still func() error
 	// user is the caller as documents name them: a pseudonym where identities are hashed.
 	user string
+
+	recorder  Recorder // nil where nothing is recorded or amended
+	amendOwn  bool
+	requestID string
+	at        *match // the route that is asked
+
+	// others: what others did was asked for, and is recorded before it is shown. A streamed answer has note for that, and any
+	// other is recorded when it is known how many activities it has.
+	others bool
+	shown  int
+	note   func() error
 }
 
 // name tells callers apart.
@@ -35,7 +46,9 @@ func (v *view) Search(ctx context.Context, q search.Query) (search.Page, error) 
 	if err != nil {
 		return search.Page{}, err
 	}
-	return v.store.Search(ctx, q)
+	p, err := v.store.Search(ctx, q)
+	v.shown += len(p.Items)
+	return p, err
 }
 
 // Aggregate computes numbers of what the caller may see of what q selects.
@@ -75,10 +88,36 @@ func (v *view) Follow(ctx context.Context, q search.Query, after string) (*live.
 // Get returns a document, or search.ErrNotFound where there is none or the caller may not see it.
 func (v *view) Get(ctx context.Context, id ulid.ULID) (json.RawMessage, error) {
 	doc, err := v.store.Get(ctx, id)
-	if err == nil && !v.sees(doc) {
+	switch {
+	case err != nil:
+		return nil, err
+	case !v.sees(doc):
 		return nil, search.ErrNotFound
 	}
+	v.shown++
+	if v.caller.Role.Sees() && !v.owns(doc) {
+		err = v.ofOthers()
+	}
 	return doc, err
+}
+
+// ofOthers notes that what others did is read.
+func (v *view) ofOthers() error {
+	if v.others {
+		return nil
+	}
+	v.others = true
+	if v.note != nil {
+		return v.note()
+	}
+	return nil
+}
+
+// own reports whether q asks for what the caller did alone.
+func (v *view) own(q *search.Query) bool {
+	return v.user != "" && slices.ContainsFunc(q.Where, func(c search.Condition) bool {
+		return c.Field == activity.UserID && c.Op == search.Any && len(c.Values) == 1 && c.Values[0] == v.user
+	})
 }
 
 // kinds are those that the caller may see.
@@ -90,7 +129,7 @@ func (v *view) kinds() []activity.Kind {
 	return all
 }
 
-// scope narrows q to what the caller may see.
+// scope narrows q to what the caller may see, and notes whether that is what others did.
 func (v *view) scope(q search.Query) (search.Query, error) {
 	if !v.caller.Role.Sees() && v.user == "" {
 		return q, errForbidden
@@ -103,8 +142,13 @@ func (v *view) scope(q search.Query) (search.Query, error) {
 		return q, errForbidden
 	}
 	q.Where = slices.Clone(q.Where)
-	if !v.caller.Role.Sees() {
+	switch {
+	case !v.caller.Role.Sees():
 		q.Where = append(q.Where, search.Condition{Field: activity.UserID, Values: []any{v.user}})
+	case !v.own(&q):
+		if err := v.ofOthers(); err != nil {
+			return q, err
+		}
 	}
 	switch {
 	case v.caller.AllTenants:

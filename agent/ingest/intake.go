@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -140,7 +142,57 @@ func (in *Intake) Take(ctx context.Context, r *Request, reply func(*pipeline.Bat
 // TakeOne puts one record of the agent's own, a JSON object, into the journal, and returns when it is durable. The same key
 // again within a day is harmless, with another record ErrReused.
 func (in *Intake) TakeOne(ctx context.Context, body []byte, k activity.Kind, key string) error {
-	return in.Take(ctx, &Request{Body: body, Split: splitJSON, Kind: k, Key: key}, func(*pipeline.Batch) {})
+	return in.Take(ctx, one(k, body, key), func(*pipeline.Batch) {})
+}
+
+func one(k activity.Kind, body []byte, key string) *Request {
+	return &Request{Body: body, Split: splitJSON, Kind: k, Key: key}
+}
+
+// ErrDropped says that a rule of the configuration drops the record, so that there is nothing to keep.
+var ErrDropped = errors.New("a rule of pipeline.classify drops it")
+
+// Record puts one record of the agent's own into the journal, and returns its id and its leaf when it is durable.
+func (in *Intake) Record(ctx context.Context, k activity.Kind, body []byte) (id ulid.ULID, leaf [32]byte, err error) {
+	kept := false
+	err = in.Take(ctx, one(k, body, ""), func(b *pipeline.Batch) {
+		r := &b.Records[0]
+		id, leaf, kept = r.ID, r.Leaf, r.Fate == pipeline.Deliver
+	})
+	if err == nil && !kept {
+		err = ErrDropped
+	}
+	return id, leaf, plain(err)
+}
+
+// Redact returns what becomes of one record, a JSON object, and keeps nothing. What is wrong with its fields is an
+// *activity.InvalidError.
+func (in *Intake) Redact(ctx context.Context, k activity.Kind, body []byte) (json.RawMessage, error) {
+	w, err := in.worker(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer in.release(w)
+	if err := w.process(one(k, body, ""), activity.StreamID{}, in.o.Now()); err != nil {
+		return nil, plain(err)
+	}
+	if w.batch.Records[0].Fate != pipeline.Deliver {
+		return nil, ErrDropped
+	}
+	return slices.Clone(w.batch.Doc(0)), nil
+}
+
+// plain is err in the words of package activity, where it is about the only record of a request.
+func plain(err error) error {
+	invalid := (*InvalidError)(nil)
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	out := &activity.InvalidError{}
+	for _, p := range invalid.Problems {
+		out.Problems = append(out.Problems, p.Problem)
+	}
+	return out
 }
 
 // keyHash is salted with the journal, so that a hash says nothing about the same key elsewhere.

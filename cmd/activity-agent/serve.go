@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os/signal"
@@ -25,8 +26,8 @@ func (p *program) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve -c FILE",
 		Short: "Answer questions over HTTP: the read API",
-		Long: `Serves the read API over the configured store, on api.listen, until SIGTERM or SIGINT. It writes nothing, and several
-may serve one store. Callers need a token: a JSON Web Token (api.auth.jwt), or a key of activity-agent keys. With --admin it
+		Long: `Serves the read API over the configured store, on api.listen, until SIGTERM or SIGINT. Several may serve one store, each
+with an api.state_dir of its own: that is where it keeps who read what others did until the store has it. Callers need a token: a JSON Web Token (api.auth.jwt), or a key of activity-agent keys. With --admin it
 also answers /livez and /metrics, for Kubernetes and Prometheus. See docs/api.md.`,
 		Example: `  activity-agent keys create -c agent.yaml --role auditor --name support
   activity-agent serve -c agent.yaml
@@ -46,7 +47,7 @@ also answers /livez and /metrics, for Kubernetes and Prometheus. See docs/api.md
 }
 
 // serveAPI answers until a signal, or until ctx is done; probes, too, where admin is not "".
-func (p *program) serveAPI(ctx context.Context, c *config.Config, admin string) error {
+func (p *program) serveAPI(ctx context.Context, c *config.Config, admin string) (err error) {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	tty := isTerminal(p.stderr)
@@ -63,8 +64,13 @@ func (p *program) serveAPI(ctx context.Context, c *config.Config, admin string) 
 	if err != nil {
 		return usageError{err}
 	}
+	recorder, err := p.recorder(c, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, recorder.Close()) }()
 	took := api.NewTook()
-	server, err := api.New(api.Options{Config: c.API, Store: store, Logger: log, Pseudonym: pseudonym, Took: took})
+	server, err := api.New(api.Options{Config: c.API, Store: store, Logger: log, Pseudonym: pseudonym, Recorder: recorder.Intake(), Took: took})
 	if err != nil {
 		return usageError{err}
 	}
@@ -73,6 +79,9 @@ func (p *program) serveAPI(ctx context.Context, c *config.Config, admin string) 
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
+	recording, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	group.Go(func() error { return recorder.Run(recording) })
 	if admin != "" {
 		probes, err := agent.ListenProbes(admin, probesOf(took), log)
 		if err != nil {
@@ -82,8 +91,29 @@ func (p *program) serveAPI(ctx context.Context, c *config.Config, admin string) 
 		group.Go(func() error { return probes.Serve(ctx) })
 	}
 	log.Info("read API", zap.String("version", version), zap.String("address", listener.Addr()), zap.String("store", storeName(c.Store)))
-	group.Go(func() error { return listener.Serve(ctx) })
+	group.Go(func() error {
+		defer end() // what the last requests recorded is delivered, or kept for the next start
+		return listener.Serve(ctx)
+	})
 	return group.Wait()
+}
+
+// recorder is an agent that reads nothing: it delivers what the read API records of reads and amendments.
+func (p *program) recorder(c *config.Config, log *zap.Logger) (*agent.Agent, error) {
+	sink, err := openSink(c.Store, log)
+	if err != nil {
+		return nil, err
+	}
+	state, journal := c.Agent, c.Ingest
+	state.StateDir, journal.Listen = c.API.StateDir, ""
+	a, err := agent.New(agent.Options{
+		Config: state, Ingest: journal, Records: true, Pipeline: c.Pipeline, Sink: sink, Version: version, Logger: log,
+		Origin: agent.OriginOf(c.Agent, p.getenv, p.hostname), StuckAfter: stuckAfter(c.Store),
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("api.state_dir: %w", err), sink.Close())
+	}
+	return a, nil
 }
 
 // probesOf answers whether the process runs, which is all that a restart can help with, and its metrics.

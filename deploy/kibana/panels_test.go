@@ -111,7 +111,7 @@ func store(t *testing.T, n *estest.Node, prefix string, all map[activity.Kind][]
 	t.Helper()
 	c := elasticsearch.DefaultConfig()
 	c.Addresses, c.IndexPrefix = []string{n.URL()}, prefix
-	if _, err := elasticsearch.Install(context.Background(), c); err != nil {
+	if _, err := elasticsearch.Install(context.Background(), c, elasticsearch.Wanted{}); err != nil {
 		t.Fatal(err)
 	}
 	var body bytes.Buffer

@@ -35,7 +35,7 @@ type member struct {
 // The test is skipped (in CI: fails) where the machine has no Java or the jars cannot be had.
 func Start(tb testing.TB, nodes int, settings ...string) *Cluster {
 	tb.Helper()
-	i, err := install()
+	i, err := install(elasticsearch)
 	if err != nil {
 		giveUp(tb, err)
 	}
@@ -242,12 +242,12 @@ func hostPort(port int) string { return net.JoinHostPort("127.0.0.1", strconv.It
 
 // startShared starts the node that the tests of a process share. Its launcher removes its files, since nobody else is
 // there when it ends.
-func startShared() (*Cluster, error) {
-	i, err := install()
+func startShared(d distribution) (*Cluster, error) {
+	i, err := install(d)
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "activity-elasticsearch-")
+	dir, err := os.MkdirTemp("", "activity-"+d.name+"-")
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,10 @@ type Node struct {
 }
 
 // shared keeps the node of this process alive: it ends when nothing holds its life line any more.
-var shared = sync.OnceValues(func() (*Cluster, error) { return startShared() })
+var (
+	shared           = sync.OnceValues(func() (*Cluster, error) { return startShared(elasticsearch) })
+	sharedOpenSearch = sync.OnceValues(func() (*Cluster, error) { return startShared(openSearch) })
+)
 
 // Shared returns the node of this test process; it is started on first use and ends with the process, however that
 // ends. Tests keep apart by the prefixes that Prefix hands out.
@@ -48,6 +51,16 @@ func Shared(tb testing.TB) *Node {
 		return &Node{strings.TrimRight(url, "/")}
 	}
 	c, err := shared()
+	if err != nil {
+		giveUp(tb, err)
+	}
+	return c.Node(0)
+}
+
+// OpenSearch is Shared with a node of OpenSearch, which lacks the same, and the plugins for policies and security.
+func OpenSearch(tb testing.TB) *Node {
+	tb.Helper()
+	c, err := sharedOpenSearch()
 	if err != nil {
 		giveUp(tb, err)
 	}

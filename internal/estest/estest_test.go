@@ -93,16 +93,16 @@ func TestClusterKeepsDataWhenNodesEnd(t *testing.T) {
 }
 
 func TestInstallationIsWhole(t *testing.T) {
-	i, err := install()
+	i, err := install(elasticsearch)
 	if err != nil {
 		giveUp(t, err)
 	}
 	for pattern, want := range map[string]int{
-		filepath.Join(i.jars, "elasticsearch-"+version+".jar"):                           1,
-		filepath.Join(i.jars, "Launcher.class"):                                          1,
-		filepath.Join(i.jars, "netty-*.jar"):                                             0, // or the module cannot load
-		filepath.Join(i.modules, "transport-netty4", "transport-netty4-"+version+".jar"): 1,
-		filepath.Join(i.modules, "transport-netty4", "plugin-descriptor.properties"):     1,
+		filepath.Join(i.jars, "elasticsearch-"+elasticsearch.version+".jar"):                           1,
+		filepath.Join(i.jars, "Launcher.class"):                                                        1,
+		filepath.Join(i.jars, "netty-*.jar"):                                                           0, // or the module cannot load
+		filepath.Join(i.modules, "transport-netty4", "transport-netty4-"+elasticsearch.version+".jar"): 1,
+		filepath.Join(i.modules, "transport-netty4", "plugin-descriptor.properties"):                   1,
 		i.logging: 1,
 	} {
 		found, err := filepath.Glob(pattern)
@@ -114,7 +114,7 @@ func TestInstallationIsWhole(t *testing.T) {
 
 func TestNodeThatCannotStartSaysWhy(t *testing.T) {
 	t.Parallel()
-	i, err := install()
+	i, err := install(elasticsearch)
 	if err != nil {
 		giveUp(t, err)
 	}

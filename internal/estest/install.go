@@ -16,12 +16,22 @@ import (
 	"syscall"
 )
 
-// version is the one that node/pom.xml asks for.
-const version = "8.18.8"
+// A distribution is what nodes are made of.
+type distribution struct {
+	name    string // for people
+	version string // the one that its pom.xml asks for
+	dir     string // of its files
+	modules bool   // its transport is a module with a class loader of its own
+}
+
+var (
+	elasticsearch = distribution{"elasticsearch", "8.18.8", "node", true}
+	openSearch    = distribution{"opensearch", "2.19.1", "opensearch", false}
+)
 
 const oldestJava = 17
 
-//go:embed node
+//go:embed node opensearch
 var files embed.FS
 
 // errAbsent marks that the machine lacks what a node needs. Tests are then skipped, or fail in CI.
@@ -37,12 +47,12 @@ type installation struct {
 
 // install returns the installation in the user's cache and makes it on first use: maven resolves the jars, javac
 // compiles the launcher. Any number of processes may do so at once.
-func install() (installation, error) {
+func install(d distribution) (installation, error) {
 	java, err := findJava()
 	if err != nil {
 		return installation{}, err
 	}
-	root, err := cached()
+	root, err := cached(d)
 	if err != nil {
 		return installation{}, err
 	}
@@ -50,7 +60,7 @@ func install() (installation, error) {
 		java:    java,
 		jars:    filepath.Join(root, "core"),
 		modules: filepath.Join(root, "modules"),
-		logging: filepath.Join(root, "node", "log4j2.properties"),
+		logging: filepath.Join(root, d.dir, "log4j2.properties"),
 	}, nil
 }
 
@@ -75,8 +85,8 @@ func findJava() (string, error) {
 
 // cached returns the directory of the installation. Its name has a hash of the files in this package, so that a change
 // of the launcher is never run from an old cache.
-func cached() (string, error) {
-	hash, err := hashFiles()
+func cached(d distribution) (string, error) {
+	hash, err := hashFiles(d.dir)
 	if err != nil {
 		return "", err
 	}
@@ -88,8 +98,8 @@ func cached() (string, error) {
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return "", fmt.Errorf("where to keep the jars of Elasticsearch: %w", err)
 	}
-	root := filepath.Join(cache, "elasticsearch-"+version+"-"+hash)
-	unlock, err := lock(filepath.Join(cache, "elasticsearch.lock"))
+	root := filepath.Join(cache, d.name+"-"+d.version+"-"+hash)
+	unlock, err := lock(filepath.Join(cache, d.name+".lock"))
 	if err != nil {
 		return "", err
 	}
@@ -97,7 +107,7 @@ func cached() (string, error) {
 	if _, err := os.Stat(root); err == nil {
 		return root, nil
 	}
-	return root, build(cache, root)
+	return root, build(d, cache, root)
 }
 
 // lock waits until this process is the only one that builds. The lock ends with the process at the latest.
@@ -119,7 +129,7 @@ func lock(path string) (unlock func(), err error) {
 }
 
 // build makes the installation beside its place and renames it when it is whole.
-func build(cache, root string) error {
+func build(d distribution, cache, root string) error {
 	for _, tool := range []string{"mvn", "javac"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return fmt.Errorf("%w: its jars are not cached yet, and %s is not on PATH to make them", errAbsent, tool)
@@ -137,19 +147,22 @@ func build(cache, root string) error {
 	if err := os.MkdirAll(transport, 0o755); err != nil {
 		return err
 	}
-	if err := tool(filepath.Join(dir, "node"), "mvn", "--quiet", "--batch-mode", "dependency:copy-dependencies",
+	if err := tool(filepath.Join(dir, d.dir), "mvn", "--quiet", "--batch-mode", "dependency:copy-dependencies",
 		"-DoutputDirectory="+core); err != nil {
 		return fmt.Errorf("%w: maven cannot fetch its jars: %w", errAbsent, err)
 	}
-	if err := moveTransport(core, transport); err != nil {
-		return err
-	}
-	if err := os.Rename(filepath.Join(dir, "node", "plugin-descriptor.properties"), filepath.Join(transport, "plugin-descriptor.properties")); err != nil {
-		return err
+	if d.modules {
+		err := moveTransport(core, transport)
+		if err == nil {
+			err = os.Rename(filepath.Join(dir, d.dir, "plugin-descriptor.properties"), filepath.Join(transport, "plugin-descriptor.properties"))
+		}
+		if err != nil {
+			return err
+		}
 	}
 	if err := tool(dir, "javac", "--release", strconv.Itoa(oldestJava), "-cp", filepath.Join(core, "*"), "-d", core,
-		filepath.Join("node", "Launcher.java")); err != nil {
-		return fmt.Errorf("compile the launcher of Elasticsearch: %w", err)
+		filepath.Join(d.dir, "Launcher.java")); err != nil {
+		return fmt.Errorf("compile the launcher of %s: %w", d.name, err)
 	}
 	return os.Rename(dir, root)
 }
@@ -183,9 +196,9 @@ func tool(dir, name string, args ...string) error {
 	return nil
 }
 
-func hashFiles() (string, error) {
+func hashFiles(dir string) (string, error) {
 	h := fnv.New32a()
-	err := fs.WalkDir(files, ".", func(path string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(files, dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}

@@ -1,6 +1,7 @@
 package elasticsearch
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -130,6 +131,28 @@ func (c *client) call(ctx context.Context, op string, r esapi.Request) ([]byte, 
 		return nil, c.refused(op, res.StatusCode, res.Header, answer)
 	}
 	return answer, nil
+}
+
+// A request is one that esapi has no type for.
+type request struct {
+	method, path string
+	body         []byte
+}
+
+// Do implements esapi.Request.
+func (r request) Do(ctx context.Context, to esapi.Transport) (*esapi.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, r.method, r.path, bytes.NewReader(r.body))
+	if err != nil {
+		return nil, err
+	}
+	if len(r.body) > 0 {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	res, err := to.Perform(req)
+	if err != nil {
+		return nil, err
+	}
+	return &esapi.Response{StatusCode: res.StatusCode, Header: res.Header, Body: res.Body}, nil
 }
 
 // failed explains an error of the way there or back.

@@ -17,10 +17,15 @@ type Error struct {
 	Op     string // what was being done
 	Status int    // of HTTP, or of one item of a bulk request
 	Type   string // Elasticsearch's name for the error; "" where the answer was not Elasticsearch's
+	Of     string // who answered; "" is Elasticsearch
 }
 
 func (e *Error) Error() string {
-	text := fmt.Sprintf("%s: Elasticsearch answered %d", e.Op, e.Status)
+	of := e.Of
+	if of == "" {
+		of = "Elasticsearch"
+	}
+	text := fmt.Sprintf("%s: %s answered %d", e.Op, of, e.Status)
 	if e.Type != "" {
 		text += " " + e.Type
 	} else if s := http.StatusText(e.Status); s != "" {
@@ -35,6 +40,10 @@ func (e *Error) Error() string {
 // advice says what to do.
 func (e *Error) advice() string {
 	switch {
+	case e.Of != "" && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden):
+		return "check store.elasticsearch.api_key, or username and password: it needs Kibana's privilege All on Saved Objects Management and on what is imported"
+	case e.Of != "":
+		return "look at Kibana's log"
 	case e.Type == "cluster_block_exception":
 		return "an index is blocked for writing, as it is when a disk is nearly full or somebody set it read-only: free space, or lift the block"
 	case e.Type == "index_not_found_exception":

@@ -22,9 +22,26 @@ const (
 
 // A Template is what `setup` puts into the cluster.
 type Template struct {
-	Kind string // "component_template" or "index_template"
+	Kind string // "component_template", "index_template", "ilm_policy", "ism_policy", "role" or "api_key"
 	Name string
 	Body json.RawMessage
+
+	print string // by which a later setup knows whether anything is different; "" for what is only made when missing
+}
+
+// Request returns how t is put into a cluster: the method and path, for Kibana's console.
+func (t Template) Request() (method, path string) {
+	switch t.Kind {
+	case "ilm_policy":
+		return "PUT", "/_ilm/policy/" + t.Name
+	case "ism_policy":
+		return "PUT", "/_plugins/_ism/policies/" + t.Name
+	case "role":
+		return "PUT", "/_security/role/" + t.Name
+	case "api_key":
+		return "POST", "/_security/api_key"
+	}
+	return "PUT", "/_" + t.Kind + "/" + t.Name
 }
 
 // object is a JSON object; encoding/json writes its members in the order of their names.
@@ -32,7 +49,10 @@ type object = map[string]any
 
 // Templates returns a component template that all kinds share, and an index template for each kind. exact says whether the
 // cluster can cut text into words just as search.AppendWords does: see textParts.
-func (c Config) Templates(exact bool) []Template {
+func (c Config) Templates(exact bool) []Template { return c.templates(exact, nil) }
+
+// templates is Templates for kinds that may have a life.
+func (c Config) templates(exact bool, lives []life) []Template {
 	common := c.IndexPrefix + "-common"
 	settings := object{
 		"number_of_shards":     1,
@@ -42,39 +62,53 @@ func (c Config) Templates(exact bool) []Template {
 	if exact {
 		settings["analysis"] = analysis()
 	}
+	custom := c.IndexPrefix + "@custom"
 	out := []Template{template("component_template", common, object{
 		"template": object{
 			"settings": object{"index": settings},
-			"mappings": object{"dynamic": false, "properties": properties(func(f activity.Field) bool { return f.Kinds == activity.AllKinds }, exact)},
+			"mappings": object{"dynamic": false, "properties": c.properties(func(f activity.Field) bool { return f.Kinds == activity.AllKinds }, exact)},
 		},
 	})}
+	if c.Flavor == FlavorOpenSearch { // which takes no component that may be missing
+		out = append(out, Template{Kind: "component_template", Name: custom, Body: encode(object{"template": object{}})})
+	}
 	for _, k := range activity.Kinds() {
-		out = append(out, template("index_template", c.IndexPrefix+"-"+k.Family(), object{
+		// The users' own settings go into the last component, and win.
+		composed := []string{common, custom}
+		if i := slices.IndexFunc(lives, func(l life) bool { return l.kind == k }); i >= 0 && c.Flavor != FlavorOpenSearch {
+			composed = []string{common, lives[i].component(), custom}
+		}
+		body := object{
 			"index_patterns": []string{c.IndexPrefix + "-" + k.Family() + "-*"},
-			// The users' own settings, such as a life cycle, go into a component template of this name, and win.
-			"composed_of":                        []string{common, c.IndexPrefix + "@custom"},
-			"ignore_missing_component_templates": []string{c.IndexPrefix + "@custom"},
+			"composed_of":    composed,
 			// Where one prefix begins with another, the longer one is meant. 100 is what Elastic's own templates have.
 			"priority": 200 + len(c.IndexPrefix),
 			"template": object{
 				"aliases": object{c.IndexPrefix: object{}},
-				"mappings": object{"properties": properties(func(f activity.Field) bool {
+				"mappings": object{"properties": c.properties(func(f activity.Field) bool {
 					return f.Kinds != activity.AllKinds && f.Kinds.Has(k)
 				}, exact)},
 			},
-		}))
+		}
+		if c.Flavor != FlavorOpenSearch {
+			body["ignore_missing_component_templates"] = []string{custom}
+		}
+		out = append(out, template("index_template", c.IndexPrefix+"-"+k.Family(), body))
 	}
 	return out
 }
 
 // template adds who made it, and a fingerprint by which a later setup knows whether anything is different.
 func template(kind, name string, body object) Template {
+	print := fingerprint(body)
+	body["_meta"] = object{"managed_by": "activity-agent", "fingerprint": print}
+	return Template{kind, name, encode(body), print}
+}
+
+// fingerprint tells one body from another.
+func fingerprint(body object) string {
 	sum := sha256.Sum256(encode(body))
-	body["_meta"] = object{
-		"managed_by":  "activity-agent",
-		"fingerprint": base64.RawURLEncoding.EncodeToString(sum[:12]),
-	}
-	return Template{kind, name, encode(body)}
+	return base64.RawURLEncoding.EncodeToString(sum[:12])
 }
 
 func encode(v any) []byte {
@@ -89,14 +123,14 @@ func encode(v any) []byte {
 var otherNames = map[string]activity.FieldID{"source.ip": activity.IPAddress}
 
 // properties maps the fields that in chooses, and their ECS names.
-func properties(in func(activity.Field) bool, exact bool) object {
+func (c Config) properties(in func(activity.Field) bool, exact bool) object {
 	root := object{}
 	for id := activity.FieldID(1); id < activity.FieldCount; id++ {
 		f := id.Field()
 		if !in(f) {
 			continue
 		}
-		put(root, f.Name, fieldMapping(id, exact))
+		put(root, f.Name, c.fieldMapping(id, exact))
 		// A name below the field itself is a multi-field of it (user_agent.original): see fieldMapping.
 		if f.ECS != "" && f.ECS != f.Name && !strings.HasPrefix(f.ECS, f.Name+".") {
 			put(root, f.ECS, object{"type": "alias", "path": f.Name})
@@ -129,7 +163,7 @@ func put(root object, name string, mapping object) {
 
 // fieldMapping is the mapping of one field. A value that its type cannot hold must not cost the document, so whatever
 // Elasticsearch can pass over it does.
-func fieldMapping(id activity.FieldID, exact bool) object {
+func (c Config) fieldMapping(id activity.FieldID, exact bool) object {
 	f := id.Field()
 	m, below := object{}, object{}
 	switch f.Type {
@@ -151,6 +185,10 @@ func fieldMapping(id activity.FieldID, exact bool) object {
 	case activity.Double:
 		m["type"], m["ignore_malformed"] = "double", true
 	case activity.Free:
+		if c.Flavor == FlavorOpenSearch {
+			m["type"] = "flat_object"
+			break
+		}
 		m["type"], m["ignore_above"], m["depth_limit"] = "flattened", ignoreAbove, depthLimit
 	case activity.List:
 		m["type"], m["enabled"] = "object", false

@@ -26,7 +26,7 @@ func TestSetupIsIdempotent(t *testing.T) {
 	t.Parallel()
 	c, n := onNode(t)
 	for round, want := range []string{"created", "unchanged"} {
-		done, err := Install(context.Background(), c)
+		done, err := Install(context.Background(), c, Wanted{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,7 +42,7 @@ func TestSetupIsIdempotent(t *testing.T) {
 	n.MustDo(t, "PUT", "/_index_template/"+c.IndexPrefix+"-auth-event", `{"index_patterns":["`+c.IndexPrefix+`-auth-event-*"],"priority":1}`, nil)
 	s := mustOpen(t, c)
 	write(t, s, series(activity.Plain, 0, 1)...)
-	done, err := Install(context.Background(), c)
+	done, err := Install(context.Background(), c, Wanted{})
 	if err != nil {
 		t.Fatal(err)
 	}

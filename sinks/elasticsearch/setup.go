@@ -6,13 +6,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"strings"
 
 	"github.com/elastic/go-elasticsearch/v8/esapi"
 	"go.uber.org/zap"
+
+	"github.com/truledgr/activity-agent/activity"
 )
 
-// A Change is what Setup did about one template.
+// A Change is what Install did about one of the things that it puts into a cluster.
 type Change struct {
 	Template
 	Did string // "created", "updated" or "unchanged"
@@ -24,55 +28,134 @@ type Setup struct {
 	// Exact is false where the cluster cannot cut text into words as search.AppendWords defines them, so that full text
 	// finds words joined to digits differently than SQLite does.
 	Exact bool
+	// Lacking names what was wanted and the cluster does not have: "life-cycle policies", "roles".
+	Lacking []string
 }
 
-// Install puts the templates of c into the cluster, and leaves alone those that are there already. What a template says
-// holds for indices made after it.
-func Install(ctx context.Context, c Config) (Setup, error) {
+// Wanted is what setup makes beyond the templates, which the agent can do without.
+type Wanted struct {
+	Days  func(activity.Kind) int // how long activities of a kind are kept; 0 is for ever
+	Roles bool
+}
+
+// Wanted returns everything that Install puts into a cluster that has everything, in that order.
+func (c Config) Wanted(w Wanted) []Template {
+	lives := c.lives(w.Days)
+	var out []Template
+	for _, l := range lives {
+		out = append(out, l.templates(c.Flavor)...)
+	}
+	out = append(out, c.templates(true, lives)...)
+	if w.Roles {
+		out = append(out, c.Roles()...)
+	}
+	return out
+}
+
+// Install puts what is wanted into the cluster, as far as that has it, and leaves alone what is there already. What a
+// template says holds for indices made after it; indices that are there get their life cycle.
+func Install(ctx context.Context, c Config, w Wanted) (Setup, error) {
 	cl, err := newClient(c)
 	if err != nil {
 		return Setup{}, err
 	}
-	s, err := cl.install(ctx, c, true)
+	s, err := cl.installAll(ctx, c, w)
 	return s, errors.Join(err, cl.close())
 }
 
-// install makes the templates that are missing, and where update is true brings the others up to date.
-func (c *client) install(ctx context.Context, cfg Config, update bool) (Setup, error) {
-	there, err := c.fingerprints(ctx, cfg.IndexPrefix)
-	if err != nil {
-		return Setup{}, err
-	}
+func (c *client) installAll(ctx context.Context, cfg Config, w Wanted) (Setup, error) {
 	var s Setup
+	lives := cfg.lives(w.Days)
+	there, absent, err := c.policies(ctx, cfg.Flavor, cfg.IndexPrefix, lives)
+	if err != nil {
+		return s, err
+	}
+	if absent && len(lives) > 0 {
+		s.Lacking, lives = append(s.Lacking, "life-cycle policies"), nil
+	}
+	templates, err := c.fingerprints(ctx, cfg.IndexPrefix)
+	if err != nil {
+		return s, err
+	}
+	if there == nil {
+		there = templates
+	}
+	maps.Copy(there, templates)
 	if s.Exact, err = c.canAnalyse(ctx); err != nil {
 		return s, err
 	}
-	for _, t := range cfg.Templates(s.Exact) {
-		found, ok := there[t.Kind+"/"+t.Name]
+	for _, l := range lives {
+		if err := c.putAll(ctx, &s, l.templates(cfg.Flavor), there, true); err != nil {
+			return s, err
+		}
+	}
+	if err := c.putAll(ctx, &s, cfg.templates(s.Exact, lives), there, true); err != nil {
+		return s, err
+	}
+	if w.Roles {
+		if err := c.installRoles(ctx, &s, cfg.Roles()); err != nil {
+			return s, err
+		}
+	}
+	if len(lives) == 0 || cfg.Flavor == FlavorOpenSearch {
+		return s, nil
+	}
+	prefix, periods := cfg.Target()
+	adopted, err := c.adopt(ctx, target{prefix, periods}, lives)
+	s.Changes = append(s.Changes, adopted...)
+	return s, err
+}
+
+func (c *client) installRoles(ctx context.Context, s *Setup, roles []Template) error {
+	there, absent, err := c.roles(ctx, roles)
+	switch {
+	case err != nil:
+		return err
+	case absent:
+		s.Lacking = append(s.Lacking, "roles")
+		return nil
+	}
+	return c.putAll(ctx, s, roles, there, true)
+}
+
+// install makes the templates that are missing, for an agent that starts. It has no right to more, and needs none.
+func (c *client) install(ctx context.Context, cfg Config) (s Setup, err error) {
+	there, err := c.fingerprints(ctx, cfg.IndexPrefix)
+	if err != nil {
+		return s, err
+	}
+	if s.Exact, err = c.canAnalyse(ctx); err != nil {
+		return s, err
+	}
+	return s, c.putAll(ctx, &s, cfg.Templates(s.Exact), there, false)
+}
+
+// found is what is known of something that is there.
+type found struct {
+	print string // its fingerprint
+	query string // that has to come with the request that changes it
+}
+
+// putAll puts what is missing, and where update is true what is different.
+func (c *client) putAll(ctx context.Context, s *Setup, wanted []Template, there map[string]found, update bool) error {
+	for _, t := range wanted {
+		f, ok := there[t.Kind+"/"+t.Name]
 		did := "created"
 		switch {
-		case ok && (found == t.fingerprint() || !update):
+		case ok && (f.print == t.print || t.print == "" || !update):
 			s.Changes = append(s.Changes, Change{t, "unchanged"})
 			continue
 		case ok:
 			did = "updated"
 		}
-		if err := c.put(ctx, t); err != nil {
-			return s, err
+		method, path := t.Request()
+		op := "put the " + strings.ReplaceAll(t.Kind, "_", " ") + " " + t.Name
+		if _, err := c.call(ctx, op, request{method, path + f.query, t.Body}); err != nil {
+			return err
 		}
 		s.Changes = append(s.Changes, Change{t, did})
 	}
-	return s, nil
-}
-
-func (c *client) put(ctx context.Context, t Template) error {
-	op, body := "put the "+t.Kind+" "+t.Name, bytes.NewReader(t.Body)
-	var r esapi.Request = esapi.IndicesPutIndexTemplateRequest{Name: t.Name, Body: body}
-	if t.Kind == "component_template" {
-		r = esapi.ClusterPutComponentTemplateRequest{Name: t.Name, Body: body}
-	}
-	_, err := c.call(ctx, op, r)
-	return err
+	return nil
 }
 
 type meta struct {
@@ -81,18 +164,12 @@ type meta struct {
 	} `json:"_meta"`
 }
 
-func (t Template) fingerprint() string {
-	var m meta
-	_ = json.Unmarshal(t.Body, &m) // our own
-	return m.Meta.Fingerprint
-}
-
 // fingerprints returns those of the templates that are there, by kind/name.
-func (c *client) fingerprints(ctx context.Context, prefix string) (map[string]string, error) {
+func (c *client) fingerprints(ctx context.Context, prefix string) (map[string]found, error) {
 	const op = "look at the templates"
-	there := map[string]string{}
+	there := map[string]found{}
 	for kind, r := range map[string]esapi.Request{
-		"component_template": esapi.ClusterGetComponentTemplateRequest{Name: []string{prefix + "-common"}},
+		"component_template": esapi.ClusterGetComponentTemplateRequest{Name: []string{prefix + "*"}},
 		"index_template":     esapi.IndicesGetIndexTemplateRequest{Name: prefix + "-*"},
 	} {
 		answer, err := c.call(ctx, op, r)
@@ -115,10 +192,10 @@ func (c *client) fingerprints(ctx context.Context, prefix string) (map[string]st
 			return nil, fmt.Errorf("%s: %w", op, errAnswer)
 		}
 		for _, t := range got.Component {
-			there[kind+"/"+t.Name] = t.Body.Meta.Fingerprint
+			there[kind+"/"+t.Name] = found{print: t.Body.Meta.Fingerprint}
 		}
 		for _, t := range got.Index {
-			there[kind+"/"+t.Name] = t.Body.Meta.Fingerprint
+			there[kind+"/"+t.Name] = found{print: t.Body.Meta.Fingerprint}
 		}
 	}
 	return there, nil
@@ -148,7 +225,7 @@ func (s *Sink) prepare(ctx context.Context) error {
 	if s.ready {
 		return nil
 	}
-	done, err := s.client.install(ctx, s.c, false)
+	done, err := s.client.install(ctx, s.c)
 	var e *Error
 	switch {
 	case err == nil:

@@ -1,0 +1,308 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/oklog/ulid/v2"
+
+	"github.com/truledgr/activity-agent/activity"
+	"github.com/truledgr/activity-agent/activity/amend"
+	"github.com/truledgr/activity-agent/activity/search"
+	"github.com/truledgr/activity-agent/internal/testenv"
+	"github.com/truledgr/activity-agent/pipeline"
+	"github.com/truledgr/activity-agent/sinks/sqlite"
+)
+
+// recorded waits until there are n records of a kind, and returns them, the oldest first.
+func recorded(t *testing.T, r *sqlite.Reader, k activity.Kind, n int) (docs []map[string]any) {
+	t.Helper()
+	q := search.Query{Kinds: []activity.Kind{k}, Sort: []search.SortKey{{Field: activity.CreatedAt}}}
+	deadline := time.Now().Add(testenv.Budget(t, 30*time.Second))
+	for ; ; time.Sleep(10 * time.Millisecond) {
+		p, err := r.Search(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(p.Items) < n && time.Now().Before(deadline) {
+			continue
+		}
+		if len(p.Items) != n {
+			t.Fatalf("%d records, want %d: %s", len(p.Items), n, p.Items)
+		}
+		for _, item := range p.Items {
+			var d map[string]any
+			if err := errors.Join(json.Unmarshal(item, &d), activity.Validate(item)); err != nil {
+				t.Fatalf("%v: %s", err, item)
+			}
+			docs = append(docs, d)
+		}
+		return docs
+	}
+}
+
+// TestReadingWhatOthersDidIsRecorded: every way to it, with who, what and how much, and without the secrets of a question.
+func TestReadingWhatOthersDidIsRecorded(t *testing.T) {
+	t.Parallel()
+	recorder, records := recorderOf(t, nil)
+	s := serve(t, liteStore(t), func(o *Options) { o.Recorder = recorder })
+	auditor := token(t, jwt.MapClaims{"sub": "zoe", "roles": "auditor", "tenant": "acme"})
+	bob := idOf(14) // of acme: see people
+	if w := get(s, "/activities/"+bob.String(), auditor); w.Code != 200 {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	for _, target := range []string{
+		"/activities/?limit=3&details.password=hunter2hunter2", "/activities/admin/users/eve/activities", "/activities/aggregate?group_by=user_id",
+		"/activities/admin/summary/eve", "/activities/entities/order/7", "/activities/auth-events/failed-logins", "/activities/export?limit=2",
+	} {
+		if w := get(s, target, auditor); w.Code != 200 {
+			t.Fatalf("%s: %d %s", target, w.Code, w.Body)
+		}
+	}
+	docs := recorded(t, records, activity.DataAccess, 8)
+	for i, d := range docs {
+		if d["user_id"] != "zoe" || d["tenant_id"] != "acme" || d["activity_type"] != "activities_read" || d["permission_level"] != "auditor" ||
+			d["table_name"] != "activities" || d["operation"] != "read" || d["request_id"] == nil || d["endpoint"] == nil || d["ip_address"] == nil {
+			t.Errorf("record %d: %v", i, d)
+		}
+	}
+	if docs[0]["entity_type"] != "activity" || docs[0]["entity_id"] != bob.String() || docs[0]["record_count"] != 1.0 {
+		t.Errorf("one activity: %v", docs[0])
+	}
+	if docs[2]["entity_type"] != "user" || docs[2]["entity_id"] != "eve" || docs[2]["record_count"] != 7.0 {
+		t.Errorf("a user's: %v", docs[2])
+	}
+	if text, _ := json.Marshal(docs); strings.Contains(string(text), "hunter2") || !strings.Contains(string(text), `"group_by":["user_id"]`) {
+		t.Errorf("questions: %s", text)
+	}
+}
+
+func TestReadingOnesOwnIsNotRecorded(t *testing.T) {
+	t.Parallel()
+	var n notebook
+	s := serve(t, liteStore(t), func(o *Options) { o.Recorder = &n })
+	ann, admin := token(t, jwt.MapClaims{"sub": "ann"}), token(t, jwt.MapClaims{"sub": "ann", "roles": "admin"})
+	for _, tt := range []struct{ target, bearer string }{
+		{"/activities/", ann}, {"/activities/summary/user", ann}, {"/activities/" + idOf(0).String(), ann}, {"/activities/export", ann},
+		{"/activities/?user_id=ann", admin}, {"/activities/summary/user", admin}, {"/activities/" + idOf(0).String(), admin},
+		{"/activities/admin/users/ann/activities", admin}, {"/activities/export?user_id=ann", admin},
+		{"/activities/nonsense", admin}, {"/activities/" + idOf(9999).String(), admin}, {"/activities/?limit=x", admin},
+	} {
+		get(s, tt.target, tt.bearer)
+		if len(n.notes) > 0 {
+			t.Fatalf("%s is recorded: %s", tt.target, n.notes)
+		}
+	}
+	for _, target := range []string{"/activities/?user_id=ann&user_id=bob", "/activities/?user_id.prefix=ann", "/activities/?user_id=bob", "/activities/"} {
+		n.notes = nil
+		if get(s, target, admin); len(n.notes) != 1 {
+			t.Errorf("%s: %d records", target, len(n.notes))
+		}
+	}
+}
+
+// TestWhatCannotBeRecordedIsNotShown, unless that is asked for.
+func TestWhatCannotBeRecordedIsNotShown(t *testing.T) {
+	t.Parallel()
+	store := liteStore(t)
+	admin := token(t, jwt.MapClaims{"sub": "zoe", "roles": "admin"})
+	for how, want := range map[string]int{RecordRequired: 503, RecordBest: 200, RecordOff: 200} {
+		s := serve(t, store, func(o *Options) {
+			o.Config.RecordReads = how
+			o.Recorder = &notebook{err: errors.New("the disk is full")}
+		})
+		for _, target := range []string{"/activities/", "/activities/" + idOf(0).String(), "/activities/aggregate", "/activities/export", "/activities/export?format=csv"} {
+			w := get(s, target, admin)
+			if w.Code != want || want == 503 && (strings.Contains(w.Body.String(), "word") || !strings.Contains(w.Body.String(), "record_reads")) {
+				t.Errorf("%s, %s: %d %s", how, target, w.Code, w.Body)
+			}
+		}
+	}
+	c := DefaultConfig()
+	if _, err := New(Options{Config: c, Store: store}); err == nil {
+		t.Error("a server without a recorder begins, and could record nothing")
+	}
+}
+
+// send sends a PATCH.
+func send(s *Server, id ulid.ULID, body, bearer string, header http.Header) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodPatch, "/activities/"+id.String(), strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	for name, v := range header {
+		r.Header[name] = v
+	}
+	r.Header.Set("Authorization", "Bearer "+bearer)
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	return w
+}
+
+// TestAnActivityIsAmended in both stores: redacted, recorded, found again, and provable.
+func TestAnActivityIsAmended(t *testing.T) {
+	t.Parallel()
+	for name, open := range map[string]func(*testing.T) search.Store{"sqlite": liteStore, "elasticsearch": elasticStore} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			recorder, records := recorderOf(t, func(c *pipeline.Config) { c.Redact.Fields = []string{"details.badge"} })
+			s := serve(t, open(t), func(o *Options) { o.Recorder = recorder })
+			admin := token(t, jwt.MapClaims{"sub": "zoe", "roles": "admin"})
+			id := idOf(3) // ann's data change
+			before := get(s, "/activities/"+id.String(), admin)
+			patch := `{"status":"reviewed","tags":["t0","checked"],"details":{"n":null,"note":"password is hunter2hunter2","badge":"4711"}}`
+			w := send(s, id, patch, admin, http.Header{"If-Match": {before.Header().Get("ETag")}})
+			if w.Code != 200 || strings.Contains(w.Body.String(), "hunter2") || strings.Contains(w.Body.String(), "4711") {
+				t.Fatalf("%d %s", w.Code, w.Body)
+			}
+			after := get(s, "/activities/"+id.String(), admin)
+			if after.Body.String() != w.Body.String() || after.Header().Get("ETag") == before.Header().Get("ETag") {
+				t.Errorf("answered %s\nand read  %s", w.Body, after.Body)
+			}
+			var d struct {
+				Status     string
+				Tags       []string
+				Details    map[string]any
+				UpdatedAt  string `json:"updated_at"`
+				Amendments []struct {
+					ID, At, By, Hash string
+					Changed          []string
+					Old              map[string]any
+				}
+			}
+			if err := json.Unmarshal(after.Body.Bytes(), &d); err != nil {
+				t.Fatal(err)
+			}
+			if d.Status != "reviewed" || len(d.Tags) != 2 || d.Details["n"] != nil || d.Details["note"] != "password is [REDACTED]" || d.UpdatedAt == "" || len(d.Amendments) != 1 {
+				t.Errorf("got %+v", d)
+			}
+			back, err := amend.Original([]byte(strings.TrimSpace(after.Body.String())))
+			if err != nil || string(back) != strings.TrimSpace(before.Body.String()) {
+				t.Errorf("the original: %s, %v\nwas           %s", back, err, before.Body)
+			}
+			r := recorded(t, records, activity.DataChange, 1)[0]
+			a := d.Amendments[0]
+			if a.By != "zoe" || r["id"] != a.ID || r["integrity"].(map[string]any)["hash"] != a.Hash || r["record_id"] != id.String() || r["user_id"] != "zoe" {
+				t.Errorf("the amendment %+v is recorded as %v", a, r)
+			}
+			if w := send(s, id, patch, admin, http.Header{"If-Match": {before.Header().Get("ETag")}}); w.Code != http.StatusPreconditionFailed {
+				t.Errorf("from an old version: %d %s", w.Code, w.Body)
+			}
+		})
+	}
+}
+
+func TestWhoMayAmendWhat(t *testing.T) {
+	t.Parallel()
+	store := liteStore(t)
+	closed := serve(t, store, nil)
+	open := serve(t, store, func(o *Options) { o.Config.AmendOwn = true })
+	user, other := token(t, jwt.MapClaims{"sub": "ann"}), token(t, jwt.MapClaims{"sub": "bob"})
+	auditor, admin := token(t, jwt.MapClaims{"sub": "zoe", "roles": "auditor"}), token(t, jwt.MapClaims{"sub": "zoe", "roles": "admin"})
+	elsewhere := token(t, jwt.MapClaims{"sub": "zoe", "roles": "admin", "tenant": "acme"})
+	const ok = `{"status":"x"}`
+	for _, tt := range []struct {
+		s            *Server
+		bearer, body string
+		media        string
+		want         int
+		says         string
+	}{
+		{closed, user, ok, "application/json", 403, "may not amend"},
+		{closed, auditor, ok, "application/json", 403, "may not amend"},
+		{open, auditor, ok, "application/json", 403, "may not amend"},
+		{open, other, ok, "application/json", 404, "no such activity"},
+		{open, elsewhere, ok, "application/json", 404, "no such activity"},
+		{open, "nobody", ok, "application/json", 401, "token"},
+		{open, user, ok, "application/merge-patch+json", 200, `"status":"x"`},
+		{open, admin, ok, "application/json; charset=utf-8", 200, `"status":"x"`},
+		{open, admin, ok, "text/plain", 415, "application/json"},
+		{open, admin, `{"user_id":"me","kind":"x"}`, "application/json", 422, `"pointer":"/kind"`},
+		{open, admin, `{}`, "application/json", 422, "is empty"},
+		{open, admin, `[1]`, "application/json", 422, "JSON object"},
+		{open, admin, `{"status":`, "application/json", 422, "JSON object"},
+		{open, admin, `{"description":"` + strings.Repeat("x", maxPatch) + `"}`, "application/json", 413, "larger"},
+	} {
+		w := send(tt.s, idOf(0), tt.body, tt.bearer, http.Header{"Content-Type": {tt.media}})
+		if w.Code != tt.want || !strings.Contains(w.Body.String(), tt.says) {
+			t.Errorf("%.60s: got %d %s, want %d", tt.body, w.Code, w.Body, tt.want)
+		}
+	}
+}
+
+// TestTypesOfAnAmendment: what is wrong is told by its place.
+func TestTypesOfAnAmendment(t *testing.T) {
+	t.Parallel()
+	recorder, _ := recorderOf(t, nil)
+	s := serve(t, liteStore(t), func(o *Options) { o.Recorder = recorder })
+	admin := token(t, jwt.MapClaims{"sub": "zoe", "roles": "admin"})
+	for body, says := range map[string]string{
+		`{"status":7}`: `"pointer":"/status"`, `{"tags":"x"}`: `"pointer":"/tags"`, `{"details":[]}`: `"pointer":"/details"`, `{"metadata":"x"}`: `"pointer":"/metadata"`,
+	} {
+		if w := send(s, idOf(0), body, admin, nil); w.Code != 422 || !strings.Contains(w.Body.String(), says) {
+			t.Errorf("%s: %d %s", body, w.Code, w.Body)
+		}
+	}
+}
+
+// TestAmendmentsAtOnce: all that were answered 200 are there, each once, and what each changed can be taken back.
+func TestAmendmentsAtOnce(t *testing.T) {
+	t.Parallel()
+	for name, open := range map[string]func(*testing.T) search.Store{"sqlite": liteStore, "elasticsearch": elasticStore} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, open(t), nil)
+			admin := token(t, jwt.MapClaims{"sub": "zoe", "roles": "admin"})
+			before := get(s, "/activities/"+idOf(0).String(), admin).Body.String()
+			var g sync.WaitGroup
+			var mu sync.Mutex
+			codes := map[int]int{}
+			for i := range 12 {
+				body := []string{`{"status":"a"}`, `{"metadata":{"k":"v"}}`, `{"description":"b"}`}[i%3]
+				g.Go(func() {
+					w := send(s, idOf(0), body, admin, nil)
+					mu.Lock()
+					defer mu.Unlock()
+					codes[w.Code]++
+				})
+			}
+			g.Wait()
+			after := get(s, "/activities/"+idOf(0).String(), admin).Body.String()
+			if codes[200] == 0 || codes[200]+codes[409] != 12 || strings.Count(after, `"changed"`) != codes[200] {
+				t.Errorf("%v, and %d amendments", codes, strings.Count(after, `"changed"`))
+			}
+			if back, err := amend.Original([]byte(strings.TrimSpace(after))); err != nil || string(back) != strings.TrimSpace(before) {
+				t.Errorf("the original: %s, %v", back, err)
+			}
+		})
+	}
+}
+
+var _ Recorder = (*notebook)(nil)
+
+// TestARecorderThatHangs does not hang the API for ever.
+func TestARecorderThatHangs(t *testing.T) {
+	t.Parallel()
+	s := serve(t, liteStore(t), func(o *Options) { o.Recorder = hanging{} })
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/activities/", nil)
+	r.Header.Set("Authorization", "Bearer "+token(t, jwt.MapClaims{"sub": "zoe", "roles": "admin"}))
+	w := httptest.NewRecorder()
+	if s.ServeHTTP(w, r); w.Code != 503 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+type hanging struct{ *notebook }
+
+func (hanging) Record(ctx context.Context, _ activity.Kind, _ []byte) (id ulid.ULID, leaf [32]byte, err error) {
+	<-ctx.Done()
+	return id, leaf, ctx.Err()
+}
