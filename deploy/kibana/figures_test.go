@@ -43,7 +43,7 @@ var figures = map[string]meaning{
 	"auth-addresses-failing": {"ip_address", isDenied},
 
 	"data-changes-changes":   {"", every},
-	"data-changes-deletions": {"", with("event.type", "deletion")},
+	"data-changes-deletions": {"", with("operation", "DELETE", "user_delete", "KeyPurge")},
 	"data-changes-records":   {"record_id", every},
 	"data-changes-users":     {"user_id", every},
 

@@ -27,7 +27,7 @@ var someValues = map[activity.FieldID][]any{
 	activity.Severity:           {"info", "warning", "error", "critical"},
 	activity.ECSEventOutcome:    {"success", "failure", "unknown"},
 	activity.ECSEventKind:       {"event", "event", "pipeline_error"},
-	activity.ECSEventType:       {"creation", "change", "deletion"},
+	activity.Operation:          {"create", "update", "read", "DELETE", "user_delete", "KeyPurge"},
 	activity.RateLimitRemaining: {0, 12, 4999, 60},
 	activity.IntegrityBatch:     {1, 2, 99},
 	activity.IPAddress:          {"10.0.0.7", "192.0.2.1", "2001:db8::1"},
