@@ -10,6 +10,7 @@ PLATFORMS     := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 LINTER        := .cache/bin/golangci-lint-$(GOLANGCI_LINT)
 FUZZTIME      ?= 30s
 SECONDS       ?= 600
+SIZING        ?= 30
 SEED          ?= random
 STORE         ?= .*
 
@@ -30,6 +31,10 @@ test: ## all tests, with the race detector; says which were skipped, and why
 .PHONY: bench
 bench: ## the benchmark of every stage, with allocations
 	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: sizing
+sizing: ## processor and memory of the agent at 0, 10, 1,000 and 20,000 lines a second, each for SIZING (30) seconds: a table
+	@bash -o pipefail -c "ACTIVITY_SIZING=$(SIZING) go test -count=1 -timeout 0 -v -run '^TestSizing$$' ./cmd/activity-agent | grep --line-buffered -vE '^ *(=== |--- PASS|PASS)'"
 
 .PHONY: bench-ingest
 bench-ingest: ## posts a second with 64 connections, each answered after an fsync, and NDJSON records a second

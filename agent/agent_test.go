@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -221,6 +222,41 @@ func TestTheSourceOfAReplayIsGone(t *testing.T) {
 	a, err := f.run(t, t.Context())
 	if err != nil || a.Lost[pipeline.ReasonGone] != 10 || a.Stored != 1 {
 		t.Errorf("%v, %+v", err, a)
+	}
+}
+
+// TestTheEndOfAReplaysSourceIsGone: lines that were written between the copying and the truncation of a log are nowhere, and all
+// that were read together with them are in the copy.
+func TestTheEndOfAReplaysSourceIsGone(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{5, 200} {
+		f := newFixture(t, n, func(int, *pipeline.Batch, []sinks.Result) (bool, error) { return false, errors.New("down") })
+		time.AfterFunc(300*time.Millisecond, f.agent.Abort)
+		if _, err := f.run(t, t.Context()); err == nil {
+			t.Error("no error")
+		}
+		path := filepath.Join(f.dir, "app.log")
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := bytes.SplitAfter(b, []byte("\n"))
+		kept := bytes.Join(lines[:n-2], nil)
+		// A file that begins alike, and is no copy.
+		other := append(slices.Clone(lines[0]), "{\"msg\":\"o\",\"seq\":991}\n{\"msg\":\"o\",\"seq\":992}\n"...)
+		if err := errors.Join(os.WriteFile(path+".1", kept, 0o644), os.WriteFile(path, nil, 0o644), os.WriteFile(path+".2", other, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		f.open(t, func(int, *pipeline.Batch, []sinks.Result) (bool, error) { return false, nil })
+		a, err := f.run(t, t.Context())
+		if err != nil || a.Lost[pipeline.ReasonGone] != 2 || a.Replayed != int64(n) {
+			t.Errorf("%d lines: %v, %+v", n, err, a)
+		}
+		for seq := range n - 2 {
+			if got := f.seqs(t)[seq]; got != 1 {
+				t.Errorf("of %d lines, line %d is stored %d times", n, seq, got)
+			}
+		}
 	}
 }
 

@@ -15,8 +15,8 @@
 //
 //	  - Goroutines, all owned and waited for by Agent.Run: the tailer reads and cuts; process runs the pipeline; dispatch
 //	    writes intents in order and keeps up to Sink.InFlight deliveries under way; supervise ends it all in time;
-//	    watchEnd drains when there is nothing to do, or the stop file is there; the watchdog looks whether the inputs
-//	    answer. Between the first three are channels of batches of length one: the pools of batches bound the memory, and a
+//	    watchEnd drains when there is nothing to do, or the stop file is there; the keeper deletes what has expired; the
+//	    watchdog looks whether the inputs answer. Between the first three are channels of batches of length one: the pools of batches bound the memory, and a
 //	    store that is slow stops the reading.
 //	  - A record is a Cut (where it lies) and a Decision (what became of it). Its bytes are in pipeline.Raw until
 //	    redaction and in pipeline.Batch after it, and nothing of a Raw gets into a place that outlives the process.
@@ -25,6 +25,8 @@
 //	    the intent, and the sink is asked again, for the target that the intent names.
 //	  - The journal is a second source beside the tailer, of records that can be read nowhere else. It holds what the
 //	    pipeline made of them, so its batches skip that: agent/ingest/DESIGN.md.
+//	  - The keeper deletes from the store what is over its retention, and tells of it through the journal:
+//	    docs/adr/022-retention.md.
 //	  - A reload (Agent.Reconfigure) exchanges the pipeline between two batches, the files to read while none is being
 //	    read, and the sink between two attempts. Nothing is stopped for it: docs/adr/011-reload-in-place.md.
 //	  - Every byte is hashed once: raw bytes by xxHash as they are read (Range.Sum, Range.TailSum), documents by SHA-256 as

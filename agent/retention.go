@@ -16,6 +16,7 @@ import (
 
 	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/agent/ingest"
+	"github.com/truledgr/activity-agent/agent/ingest/journal"
 	"github.com/truledgr/activity-agent/sinks"
 )
 
@@ -131,7 +132,7 @@ func (k *keeper) run(ctx context.Context) {
 			continue
 		}
 		err := k.round(ctx)
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || errors.Is(err, journal.ErrClosed) { // the agent ends
 			return
 		}
 		k.note(err)

@@ -79,7 +79,7 @@ func exportAnswer(v *view, w *stream, r *http.Request, now time.Time) error {
 		return out.Flush()
 	})
 	switch {
-	case err == errHead:
+	case errors.Is(err, errHead):
 		return w.Flush()
 	case err != nil:
 		return err

@@ -160,8 +160,10 @@ func serveEvents(w *stream, r *http.Request, sub *live.Subscription, fields []st
 	}
 	c := &eventStream{w: w}
 	err := follow(r.Context(), sub, c, fields, still)
-	w.end = err.Error()
-	if !errors.Is(err, errGone) && !errors.Is(err, context.Canceled) {
+	if errors.Is(err, context.Canceled) {
+		err = errGone
+	}
+	if w.end = err.Error(); !errors.Is(err, errGone) {
 		c.end(endReason(err))
 	}
 	return nil
@@ -250,7 +252,7 @@ func serveSocket(w *stream, r *http.Request, sub *live.Subscription, fields []st
 
 type socket struct {
 	conn *websocket.Conn
-	ctx  context.Context //nolint:containedctx // the connection's: it is done when the client goes
+	ctx  context.Context // of the connection: done when the client is gone
 }
 
 // message is what a WebSocket carries: an activity and the place after it, or a place alone.

@@ -298,3 +298,151 @@ func TestLiveReadersGetTheirsOnceAndResume(t *testing.T) {
 		}
 	})
 }
+
+// TestLiveReadersAreToldWhyItEnds: the server ends, both ways.
+func TestLiveReadersAreToldWhyItEnds(t *testing.T) {
+	t.Parallel()
+	src := newSource(t, "sqlite")
+	s := serve(t, src.store, func(o *Options) { o.Config.Listen = "127.0.0.1:0" })
+	l, err := s.Listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- l.Serve(ctx) }()
+	bearer := token(t, jwt.MapClaims{"sub": "ann", "roles": "auditor"})
+	events, socket := readEvents(t, "http://"+l.Addr(), "", bearer, ""), readSocket(t, "http://"+l.Addr(), "", bearer, "")
+	src.add(person{"ann", ""})
+	events.take(t, 1)
+	socket.take(t, 1)
+	stop()
+	for r, want := range map[*reader]string{events: `{"reason":"stopping"}`, socket: "StatusGoingAway"} {
+		for e := range r.events {
+			if e.end != "" && e.end != want {
+				t.Errorf("ended with %s, want %s", e.end, want)
+			}
+			if e.end == want {
+				want = ""
+			}
+		}
+		if want != "" {
+			t.Errorf("was not told %s", want)
+		}
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLiveReadersAreLimited(t *testing.T) {
+	t.Parallel()
+	src := newSource(t, "sqlite")
+	base := hosted(t, serve(t, src.store, func(o *Options) { o.Config.Live.PerCaller = 2 }))
+	bearer := token(t, jwt.MapClaims{"sub": "ann"})
+	first, second := readEvents(t, base, "", bearer, ""), readSocket(t, base, "", bearer, "")
+	if code, retry := status(t, base+"/activities/live", bearer, nil); code != http.StatusTooManyRequests || retry == "" {
+		t.Errorf("the third: %d", code)
+	}
+	other := readEvents(t, base, "", token(t, jwt.MapClaims{"sub": "bob"}), "")
+	other.stop()
+	first.stop()
+	second.stop()
+	for end := time.Now().Add(testenv.Budget(t, time.Minute)); ; time.Sleep(10 * time.Millisecond) {
+		if code, _ := status(t, base+"/activities/live?user_id=x&limit=1", bearer, nil); code == http.StatusUnprocessableEntity {
+			break // there is room: the parameters were looked at
+		}
+		if time.Now().After(end) {
+			t.Fatal("those that have gone still count")
+		}
+	}
+}
+
+// status is that of an answer, and its Retry-After.
+func status(t *testing.T, target, bearer string, header http.Header) (int, string) {
+	t.Helper()
+	r, err := http.NewRequest(http.MethodGet, target, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+bearer)
+	for name, values := range header {
+		r.Header[name] = values
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	return answer.StatusCode, answer.Header.Get("Retry-After")
+}
+
+// TestPagesOfOthersOpenNoWebSocket: a browser lets any page try.
+func TestPagesOfOthersOpenNoWebSocket(t *testing.T) {
+	t.Parallel()
+	src := newSource(t, "sqlite")
+	base := hosted(t, serve(t, src.store, func(o *Options) { o.Config.Live.Origins = []string{"https://app.example.com"} }))
+	bearer := token(t, jwt.MapClaims{"sub": "ann"})
+	for origin, want := range map[string]bool{
+		"": true, base: true, "https://app.example.com": true, "https://app.example.com.evil.example": false, "http://app.example.com": false, "null": false,
+		"https://evil.example": false, "https://evil.example/" + base: false,
+	} {
+		h := http.Header{}
+		if origin != "" {
+			h.Set("Origin", origin)
+		}
+		conn, answer, err := websocket.Dial(t.Context(), base+"/activities/live", &websocket.DialOptions{HTTPHeader: h, Subprotocols: []string{"activities", "bearer." + bearer}})
+		if (err == nil) != want {
+			t.Errorf("%q: %v", origin, err)
+		}
+		if err == nil {
+			_ = conn.CloseNow()
+		} else if answer.StatusCode != http.StatusForbidden {
+			t.Errorf("%q: status %d", origin, answer.StatusCode)
+		}
+	}
+	for name, protocols := range map[string][]string{"no token": {"activities"}, "a wrong token": {"activities", "bearer.x"}} {
+		if _, answer, err := websocket.Dial(t.Context(), base+"/activities/live", &websocket.DialOptions{Subprotocols: protocols}); err == nil || answer.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if w := get(serve(t, src.store, nil), "/activities/?x=1", ""); w.Code != http.StatusUnauthorized {
+		t.Errorf("status %d", w.Code)
+	}
+}
+
+func TestSubprotocolsCarryTokensForWebSocketsAlone(t *testing.T) {
+	t.Parallel()
+	s := serve(t, newSource(t, "sqlite").store, nil)
+	r := httptest.NewRequest(http.MethodGet, "/activities/", nil)
+	r.Header.Set("Sec-WebSocket-Protocol", "bearer."+token(t, jwt.MapClaims{"sub": "ann", "roles": "admin"}))
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, r)
+	if w.Code != http.StatusUnauthorized {
+		t.Errorf("status %d", w.Code)
+	}
+}
+
+// TestLiveReadersGoOnAtAnotherServer: a mark is one of the store, not of the server.
+func TestLiveReadersGoOnAtAnotherServer(t *testing.T) {
+	t.Parallel()
+	bothStores(t, func(t *testing.T, src *source) {
+		bearer := token(t, jwt.MapClaims{"sub": "ann", "roles": "auditor"})
+		src.add(person{"ann", ""})
+		src.settle()
+		first := readEvents(t, hosted(t, serve(t, src.store, nil)), "", bearer, "")
+		from := src.next
+		src.add(person{"ann", ""}, person{"bob", ""})
+		_, last := first.take(t, 2)
+		first.stop()
+		src.add(person{"ann", ""}, person{"bob", ""}, person{"bob", ""})
+		other := hosted(t, serve(t, src.store, nil))
+		readEvents(t, other, "", bearer, "") // its feed runs already
+		src.add(person{"bob", ""})
+		got, _ := readSocket(t, other, "", bearer, last).take(t, 4)
+		slices.Sort(got)
+		if !slices.Equal(got, []int{from + 3, from + 4, from + 5, from + 6}) {
+			t.Errorf("got %v after %d", got, from+2)
+		}
+	})
+}

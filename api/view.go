@@ -38,8 +38,6 @@ type view struct {
 // name tells callers apart.
 func (v *view) name() string { return v.caller.By + "\x00" + v.caller.Tenant + "\x00" + v.caller.User }
 
-var _ search.Store = (*view)(nil)
-
 // Search answers what the caller may see of the answer to q.
 func (v *view) Search(ctx context.Context, q search.Query) (search.Page, error) {
 	q, err := v.scope(q)
@@ -58,15 +56,6 @@ func (v *view) Aggregate(ctx context.Context, q search.Query, as ...search.Aggre
 		return nil, err
 	}
 	return v.store.Aggregate(ctx, q, as...)
-}
-
-// Count counts what the caller may see of the answer to q.
-func (v *view) Count(ctx context.Context, q search.Query) (int64, error) {
-	q, err := v.scope(q)
-	if err != nil {
-		return 0, err
-	}
-	return v.store.Count(ctx, q)
 }
 
 // Follow subscribes to what arrives, as far as the caller may see it.

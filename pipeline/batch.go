@@ -91,13 +91,16 @@ type Raw struct {
 	Cuts   []Cut
 	// Replay holds the decisions of the intent that this batch replays, one per cut; nil for a fresh batch.
 	Replay []Decision
+	// Doubt marks the records of a replay whose bytes no checksum tells. Where they make another document than before, the
+	// record is lost. Nil for none.
+	Doubt []bool
 	// Seqs holds the place in its batch of each cut, where raw is a selection of an earlier batch; nil for a whole one.
 	Seqs []int
 }
 
 // Reset empties r and keeps its memory.
 func (r *Raw) Reset() {
-	r.Buf, r.Ranges, r.Pieces, r.Cuts, r.Replay, r.Seqs = r.Buf[:0], r.Ranges[:0], r.Pieces[:0], r.Cuts[:0], nil, nil
+	r.Buf, r.Ranges, r.Pieces, r.Cuts, r.Replay, r.Doubt, r.Seqs = r.Buf[:0], r.Ranges[:0], r.Pieces[:0], r.Cuts[:0], nil, nil, nil
 }
 
 // Fate is what the pipeline decided to do with a record.

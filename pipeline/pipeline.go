@@ -187,6 +187,9 @@ func (p *Pipeline) Process(raw *Raw, number uint64, at time.Time, b *Batch) {
 		}
 		lo := len(b.buf)
 		p.convertSafely(raw, b, i)
+		if raw.Doubt != nil && raw.Doubt[i] && rec.Leaf != raw.Replay[i].Leaf {
+			rec.Fate, rec.Reason, rec.Leaf = Lost, ReasonGone, Leaf{}
+		}
 		if rec.Fate != Deliver {
 			b.buf = b.buf[:lo]
 		}

@@ -1,6 +1,7 @@
 package search
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -8,8 +9,11 @@ import (
 )
 
 // Params returns the parameters that Parse makes q of. It fails for a question that none make: with two conditions of one
-// name.
+// name, or with Either.
 func (q *Query) Params() (map[string][]string, error) {
+	if len(q.Either) > 0 {
+		return nil, errors.New("no parameters ask for one of several groups of conditions")
+	}
 	p := map[string][]string{}
 	set := func(name, value string) {
 		if value != "" {

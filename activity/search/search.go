@@ -26,10 +26,15 @@ const (
 // ErrNotFound says that there is no activity with the id.
 var ErrNotFound = errors.New("no such activity")
 
-// A Store answers questions. Its methods may be called by many goroutines at once.
-type Store interface {
+// A Searcher answers questions with pages. It may be used by many goroutines at once.
+type Searcher interface {
 	// Search returns one page. A *ParamError is the asker's mistake, any other error the store's.
 	Search(ctx context.Context, q Query) (Page, error)
+}
+
+// A Store answers questions. Its methods may be called by many goroutines at once.
+type Store interface {
+	Searcher
 	// Count returns how many activities match q, exactly; Limit, Offset, Cursor, Fields and Sort play no part.
 	Count(ctx context.Context, q Query) (int64, error)
 	// Aggregate computes numbers of the activities that q selects, a table for each aggregation; Limit, Offset, Cursor,
@@ -120,7 +125,7 @@ func (q *Query) PageSize() int {
 
 // Each calls f for the items of all pages of q, one after another, until f returns an error. max is how many at most; 0
 // for all. The whole answer is never in memory.
-func Each(ctx context.Context, s Store, q Query, max int, f func(item json.RawMessage) error) error {
+func Each(ctx context.Context, s Searcher, q Query, max int, f func(item json.RawMessage) error) error {
 	return Pages(ctx, s, q, max, func(p Page) error {
 		for _, item := range p.Items {
 			if err := f(item); err != nil {
@@ -136,7 +141,7 @@ const pageBytes = 4 << 20
 
 // Pages calls f for the pages of q, one after another, until f returns an error. max is how many items at most; 0 for all.
 // Pages of large documents have fewer of them.
-func Pages(ctx context.Context, s Store, q Query, max int, f func(p Page) error) error {
+func Pages(ctx context.Context, s Searcher, q Query, max int, f func(p Page) error) error {
 	q.SkipTotal = true
 	size := min(MaxLimit, 250) // of what is not known to be small
 	for left := max; ; {

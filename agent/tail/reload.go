@@ -1,6 +1,7 @@
 package tail
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -16,8 +17,8 @@ import (
 )
 
 // Reload reads again what an intent says was read, for its replay: the same ranges, pieces and cuts, and the intent's
-// decisions. A record whose bytes cannot be found, in no file that its range's checksums fit, is decided to be lost with
-// the reason pipeline.ReasonGone; its pieces then have no bytes in Buf. Records that were not to be delivered need no bytes and
+// decisions. A record whose bytes cannot be found, in no file that its range's checksums fit or that has at least the beginning
+// of it, is decided to be lost with the reason pipeline.ReasonGone; its pieces then have no bytes in Buf. Records that were not to be delivered need no bytes and
 // keep their fate.
 //
 // A file that may have the bytes and cannot be read now is not gone: Reload returns ErrUnreadable then, has done nothing, and
@@ -38,7 +39,7 @@ func (t *Tailer) Reload(in *ledger.Intent) (*pipeline.Raw, error) {
 			fd.Close()
 		}
 	}()
-	lost := make([]bool, len(in.Ranges))
+	gone := make([]bool, len(in.Cuts))
 	for i := range in.Ranges {
 		r := &in.Ranges[i]
 		src := &pipeline.Stream{ID: r.Stream}
@@ -51,21 +52,30 @@ func (t *Tailer) Reload(in *ledger.Intent) (*pipeline.Raw, error) {
 		}
 		if open[r.Stream] == nil {
 			delete(open, r.Stream)
-			lost[i] = true
 		}
 		raw.Ranges = append(raw.Ranges, pipeline.Range{
 			Stream: src, Start: r.Start, End: r.End, Sum: r.Sum, TailSum: r.TailSum, Lines: r.Lines,
 		})
-		if err := reread(raw, in, i, open[r.Stream]); err != nil {
-			lost[i] = true
-			if !ended(err) && needed(in, i) {
-				t.Release(raw)
-				return nil, t.unreadable(open[r.Stream].fd.Name(), err)
-			}
+		err, at := ErrGone, len(raw.Buf)
+		if fd := open[r.Stream]; fd != nil {
+			err = reread(raw, in, i, fd)
+		}
+		if err == nil || !needed(in, i) {
+			continue
+		}
+		raw.Buf = raw.Buf[:at]
+		if ended(err) {
+			err = t.salvage(raw, in, i, gone)
+		} else {
+			err = t.unreadable(open[r.Stream].fd.Name(), err)
+		}
+		if err != nil {
+			t.Release(raw)
+			return nil, err
 		}
 	}
-	for i, c := range in.Cuts {
-		if d := &raw.Replay[i]; lost[c.Range] && d.Fate == pipeline.Deliver {
+	for i := range in.Cuts {
+		if d := &raw.Replay[i]; gone[i] && d.Fate == pipeline.Deliver {
 			d.Fate, d.Reason, d.Leaf = pipeline.Lost, pipeline.ReasonGone, pipeline.Leaf{}
 		}
 	}
@@ -93,24 +103,91 @@ func (t *Tailer) spareRaw(in *ledger.Intent) *pipeline.Raw {
 
 // reread reads the pieces of one range from fd. Its cuts follow each other.
 func reread(raw *pipeline.Raw, in *ledger.Intent, rng int, fd *content) error {
-	if fd == nil {
-		return nil
-	}
 	for _, c := range in.Cuts {
-		if int(c.Range) != rng {
-			continue
-		}
-		for i := c.First; i < c.First+c.Pieces; i++ {
-			p := &raw.Pieces[i]
-			at := len(raw.Buf)
-			b := raw.Buf[at : at+int(p.Len)]
-			if _, err := fd.ReadAt(b, p.Offset); err != nil {
+		if int(c.Range) == rng {
+			if err := rereadCut(raw, c, fd); err != nil {
 				return err
 			}
-			p.At, raw.Buf = int32(at), raw.Buf[:at+len(b)]
 		}
 	}
 	return nil
+}
+
+func rereadCut(raw *pipeline.Raw, c pipeline.Cut, fd *content) error {
+	for i := c.First; i < c.First+c.Pieces; i++ {
+		p := &raw.Pieces[i]
+		at := len(raw.Buf)
+		b := raw.Buf[at : at+int(p.Len)]
+		if _, err := fd.ReadAt(b, p.Offset); err != nil {
+			return err
+		}
+		p.At, raw.Buf = int32(at), raw.Buf[:at+len(b)]
+	}
+	return nil
+}
+
+// salvage reads what there still is of a range that no file has whole: lines that were written between the copying and the
+// truncation of a log were read, and are in no copy. It looks for a file that begins as the stream does and has all before the
+// last 1 KiB of the range, which a checksum of its own tells; of what comes after, the document does (pipeline.Raw.Doubt). What
+// is not there is marked in gone.
+func (t *Tailer) salvage(raw *pipeline.Raw, in *ledger.Intent, rng int, gone []bool) error {
+	r := &in.Ranges[rng]
+	head := r.End - min(pipeline.TailSize, r.End-r.Start)
+	fd, err := t.beginning(r, head)
+	if err != nil && !errors.Is(err, ErrGone) {
+		return err
+	}
+	if fd != nil {
+		defer fd.Close()
+	}
+	if raw.Doubt == nil {
+		raw.Doubt = make([]bool, len(in.Cuts))
+	}
+	for i, c := range in.Cuts {
+		if int(c.Range) != rng {
+			continue
+		}
+		err, at := ErrGone, len(raw.Buf)
+		if fd != nil {
+			err = rereadCut(raw, c, fd)
+		}
+		if err != nil && !ended(err) {
+			return t.unreadable(fd.fd.Name(), err)
+		}
+		if err != nil {
+			raw.Buf = raw.Buf[:at]
+		}
+		last := in.Pieces[c.First+c.Pieces-1]
+		gone[i], raw.Doubt[i] = err != nil, last.Offset+int64(last.Len) > head
+	}
+	return nil
+}
+
+// beginning opens a file of r's stream that has its bytes up to head; ErrGone where there is none.
+func (t *Tailer) beginning(r *ledger.IntentRange, head int64) (fd *content, err error) {
+	s := t.streams[r.Stream]
+	if s == nil {
+		return nil, ErrGone
+	}
+	err = t.search(s, func(c *content) error {
+		if c.arc != nil {
+			c.arc.keepFrom(r.Start, r.End)
+		}
+		begin, _, ok, err := beginOf(t.o.IDKey, c, true)
+		if err != nil || !ok || begin != s.Begin {
+			return cmp.Or(err, ErrGone)
+		}
+		sum, err := sumOf(c, r.Start, head, t.scratch)
+		if err == nil && sum != r.Sum {
+			err = ErrGone
+		}
+		fd = c
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return fd, nil
 }
 
 // needed reports whether a record of a range is to be delivered.

@@ -222,3 +222,6 @@ func (w *Writer) cell(i int, text []byte) {
 	}
 	w.row = append(w.row, '"')
 }
+
+// Count returns how many activities were written.
+func (w *Writer) Count() int64 { return w.count }

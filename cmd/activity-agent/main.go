@@ -77,7 +77,8 @@ activity of a known kind, removes secrets and personal data, and stores it exact
 		Example: `  activity-agent validate -c agent.yaml           is the configuration right?
   activity-agent test -c agent.yaml app.log       what would become of these lines?
   activity-agent run -c agent.yaml                ship them, and go on
-  activity-agent query -c agent.yaml --from -24h  what happened since yesterday?`,
+  activity-agent query -c agent.yaml --from -24h  what happened since yesterday?
+  activity-agent tail -c agent.yaml               what happens now?`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -92,7 +93,7 @@ activity of a known kind, removes secrets and personal data, and stores it exact
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand(p.runCommand(), p.execCommand(), p.validateCommand(), p.testCommand(), p.queryCommand(), p.deadletterCommand(), p.healthCommand(), p.setupCommand(), p.serveCommand(), p.keysCommand(), p.versionCommand())
+	root.AddCommand(p.runCommand(), p.execCommand(), p.validateCommand(), p.testCommand(), p.queryCommand(), p.tailCommand(), p.exportCommand(), p.deadletterCommand(), p.healthCommand(), p.setupCommand(), p.serveCommand(), p.keysCommand(), p.versionCommand())
 	return root
 }
 

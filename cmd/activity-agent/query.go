@@ -7,6 +7,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -16,65 +17,29 @@ import (
 
 func (p *program) queryCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "query -c FILE",
+		Use:   "query -c FILE | --url ADDRESS",
 		Short: "Search the store",
-		Long: `Searches the configured store, newest first, while an agent may be writing to it. All filters must hold; a flag
-given twice, or with commas, means any of the values. Every other field is a filter with --where: FIELD=VALUE,
-FIELD.gte=, .lte=, .gt=, .lt=, .exists=, .prefix=, and details.KEY=VALUE.`,
+		Long:  "Searches activities, newest first.\n\n" + sourceHelp + "\n\n" + filterHelp,
 		Example: `  activity-agent query -c agent.yaml --kind auth_event --from -24h
   activity-agent query -c agent.yaml --user-id u-1042 --q '"card declined" -test'
   activity-agent query -c agent.yaml --where status_code.gte=500 --fields @timestamp,endpoint --json
-  activity-agent query -c agent.yaml --kind data_change --limit 0 --json > changes.ndjson`,
+  activity-agent query -c agent.yaml --kind data_change --limit 0 --json > changes.ndjson
+  activity-agent query --url https://activities.example.com --token-file ~/.activities --status failed`,
 		Args: noArgs,
 	}
-	path := configFlag(cmd)
-	f := cmd.Flags()
-	values := map[string]*[]string{}
-	for _, flag := range []struct{ name, param, help string }{
-		{"kind", "kind", "of these `kinds`: " + kindList()},
-		{"activity-type", "activity_type", "of this `type`, such as user_login"},
-		{"user-id", "user_id", "by this `user`"},
-		{"entity-type", "entity_type", "about this `sort` of thing"},
-		{"entity-id", "entity_id", "about this `thing`"},
-		{"status", "status", "with this `status`"},
-		{"tags", "tags", "with any of these `tags`"},
-		{"from", "from", "at or after this `time`: 2026-01-02, RFC 3339, or -24h"},
-		{"to", "to", "before this `time`"},
-		{"q", "q", "`text` search: words, \"phrases\", -without"},
-		{"fields", "fields", "only these `fields` of each activity"},
-		{"sort", "sort", "by this `field`; -field for descending"},
-	} {
-		values[flag.param] = f.StringArray(flag.name, nil, flag.help)
-	}
-	where := f.StringArray("where", nil, "any other `condition`, such as status_code.gte=500")
-	limit := f.Int("limit", 50, "at most `n`; 0 for all")
-	asJSON := f.Bool("json", false, "one JSON object a line")
+	from := p.sourceFlags(cmd)
+	f := filterFlags(cmd)
+	limit := cmd.Flags().Int("limit", 50, "at most `n`; 0 for all")
+	asJSON := cmd.Flags().Bool("json", false, "one JSON object a line")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		params := map[string][]string{}
-		for name, v := range values {
-			if len(*v) > 0 {
-				params[name] = *v
-			}
-		}
-		for _, w := range *where {
-			name, value, ok := strings.Cut(w, "=")
-			if !ok {
-				return usageError{fmt.Errorf("--where %s: write FIELD=VALUE", name)}
-			}
-			params[name] = append(params[name], value)
-		}
-		q, err := search.Parse(params, nil, time.Now())
+		q, err := f.query()
 		if err != nil {
-			return usageError{err}
+			return err
 		}
 		if *limit < 0 {
 			return usageError{fmt.Errorf("--limit: must not be negative")}
 		}
-		c, err := load(*path)
-		if err != nil {
-			return err
-		}
-		store, done, err := openSearch(c.Store)
+		store, done, err := from.open()
 		if err != nil {
 			return err
 		}
@@ -138,19 +103,24 @@ func (r *row) what() string {
 		add(r.Event.Outcome)
 	}
 	add(r.Description)
-	s := strings.Map(func(c rune) rune {
-		if c < ' ' || c == 0x7f {
-			return ' '
-		}
-		return c
-	}, strings.Join(parts, " "))
+	s := printable(strings.Join(parts, " "))
 	if cut := []rune(s); len(cut) > 100 {
 		s = string(cut[:99]) + "…"
 	}
 	return s
 }
 
-func (p *program) queryTable(ctx context.Context, store search.Store, q search.Query, limit int) error {
+// printable puts spaces for what could act on a terminal.
+func printable(s string) string {
+	return strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return ' '
+		}
+		return c
+	}, s)
+}
+
+func (p *program) queryTable(ctx context.Context, store reader, q search.Query, limit int) error {
 	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "TIME\tKIND\tTYPE\tUSER\tWHAT")
 	shown := int64(0)
@@ -160,7 +130,7 @@ func (p *program) queryTable(ctx context.Context, store search.Store, q search.Q
 			return err
 		}
 		shown++
-		_, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Time.Local().Format("2006-01-02 15:04:05"), r.Kind, r.Type, r.User, r.what())
+		_, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Time.Local().Format("2006-01-02 15:04:05"), printable(r.Kind), printable(r.Type), printable(r.User), r.what())
 		return err
 	})
 	if err != nil {

@@ -155,6 +155,7 @@ func TestDependenciesStayBehindOnePackage(t *testing.T) {
 		{"modernc.org/sqlite", []string{"sinks/sqlite"}, "it adds megabytes and seconds to whatever imports it"},
 		{"gopkg.in/yaml.v3", []string{"config", "cmd", "api/access"}, "packages are configured by values; the file of API keys is data"},
 		{"github.com/golang-jwt/jwt", []string{"api/access"}, "who a caller is, is decided in one place"},
+		{"github.com/coder/websocket", []string{"api"}, "it is one of two forms of live activities; the rest knows events"},
 		{"github.com/prometheus/client_golang", []string{"agent", "cmd", "api"}, "stages count in plain integers; the agent publishes them"},
 		{"go.uber.org/zap", []string{"agent", "cmd", "api", "sinks"}, "the pipeline has nothing to say that is not in its result"},
 		{"go.uber.org/goleak", nil, "it is for tests"},

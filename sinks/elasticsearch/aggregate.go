@@ -16,13 +16,15 @@ import (
 	"github.com/truledgr/activity-agent/internal/tape"
 )
 
-// How many groups are asked for at once: with all metrics, to look through the rest, and to have the metrics of those that
-// came out first.
-const (
-	firstGroups  = search.MaxGroups
-	moreGroups   = 10_000
-	metricGroups = 250 // clauses with up to four conditions each; a query may have 1024 on the smallest node
-)
+// portions are how many groups are asked for at once.
+type portions struct {
+	first    int // with all metrics
+	rest     int // to look through those after the first
+	complete int // to have all metrics of those that came out first
+}
+
+// usual: of a query's clauses there may be 1024 on the smallest node, and each group of complete takes up to four.
+func usual() portions { return portions{first: search.MaxGroups, rest: 10_000, complete: 250} }
 
 // Precision of what Elasticsearch estimates.
 const (
@@ -32,7 +34,7 @@ const (
 )
 
 // Aggregate computes numbers of what matches. Groups come from composite aggregations, which are exact, where those of terms
-// are estimates as soon as there are several shards. One request has all of up to firstGroups groups; where there are more,
+// are estimates as soon as there are several shards. One request has all of up to a thousand groups; where there are more,
 // they are looked through page by page for those that come first. What is stored meanwhile may be in some groups.
 func (r *Reader) Aggregate(ctx context.Context, q search.Query, as ...search.Aggregation) ([]search.Table, error) {
 	query, err := queryOf(&q)
@@ -41,7 +43,7 @@ func (r *Reader) Aggregate(ctx context.Context, q search.Query, as ...search.Agg
 	}
 	aggs := object{}
 	for i := range as {
-		aggs[nameOf(i)] = aggregation(&as[i], firstGroups, nil, allMetrics)
+		aggs[nameOf(i)] = aggregation(&as[i], r.groups.first, nil, allMetrics)
 	}
 	total, answer, err := r.numbers(ctx, q.Kinds, query, aggs)
 	if err != nil {
@@ -204,7 +206,7 @@ type walk struct {
 // all shows every group to the picker, from the first page, which has all metrics, on.
 func (w *walk) all(ctx context.Context, answer *tape.Tape, name string) error {
 	groups, after, err := w.read(answer, name, allMetrics)
-	size := firstGroups
+	size := w.r.groups.first
 	for {
 		if err != nil {
 			return err
@@ -223,9 +225,9 @@ func (w *walk) all(ctx context.Context, answer *tape.Tape, name string) error {
 // pageSize is how many groups to look through at once.
 func (w *walk) pageSize() int {
 	if m := w.a.Order.Metric; m > 0 && w.a.Metrics[m-1].Function == search.Cardinality {
-		return firstGroups // each takes kilobytes of the node's memory
+		return w.r.groups.first // each takes kilobytes of the node's memory
 	}
-	return moreGroups
+	return w.r.groups.rest
 }
 
 // page asks for the groups after a key, and returns the last key.
@@ -259,7 +261,7 @@ func (w *walk) table(ctx context.Context, total int64) (search.Table, error) {
 	if !w.long || len(w.a.Metrics) == 0 {
 		return t, nil
 	}
-	for some := range slices.Chunk(t.Groups, metricGroups) {
+	for some := range slices.Chunk(t.Groups, w.r.groups.complete) {
 		if err := w.complete(ctx, some); err != nil {
 			return t, err
 		}
@@ -276,7 +278,7 @@ func (w *walk) complete(ctx context.Context, some []search.Group) error {
 	}
 	query := object{"bool": object{"filter": []object{w.query, either(ways...)}}}
 	for after := json.RawMessage(nil); ; {
-		groups, next, err := w.page(ctx, query, after, firstGroups, allMetrics)
+		groups, next, err := w.page(ctx, query, after, w.r.groups.first, allMetrics)
 		if err != nil {
 			return err
 		}
@@ -285,7 +287,7 @@ func (w *walk) complete(ctx context.Context, some []search.Group) error {
 				to.Values = g.Values
 			}
 		}
-		if len(groups) < firstGroups || next == nil {
+		if len(groups) < w.r.groups.first || next == nil {
 			return nil
 		}
 		after = next

@@ -148,7 +148,7 @@ func (r request) Do(ctx context.Context, to esapi.Transport) (*esapi.Response, e
 	if len(r.body) > 0 {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	res, err := to.Perform(req)
+	res, err := to.Perform(req) //nolint:bodyclose // call closes it, as that of every Request
 	if err != nil {
 		return nil, err
 	}

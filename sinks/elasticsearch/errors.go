@@ -55,7 +55,7 @@ func (e *Error) advice() string {
 	case e.Status == http.StatusUnauthorized:
 		return "check store.elasticsearch.api_key, or username and password; secret files are read again each time"
 	case e.Status == http.StatusForbidden:
-		return "the API key or user lacks a privilege: it needs create_doc and auto_configure on the indices, see docs/elasticsearch.md"
+		return "the API key or user lacks a privilege: the agent needs create_doc and auto_configure on the indices, setup and others need more, see docs/elasticsearch.md"
 	case e.Status == http.StatusTooManyRequests:
 		return "it is overloaded and asks to come again"
 	case e.Status >= 500:

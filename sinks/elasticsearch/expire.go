@@ -26,9 +26,9 @@ func (s *Sink) Expired(ctx context.Context, limits []sinks.Limit) (sinks.Expired
 	if s.c.Expiry != ExpiryAgent {
 		return sinks.Expired{}, false, nil
 	}
-	names, err := s.client.indices(ctx, s.own.prefix)
+	names, err := s.client.indices(ctx, "look for expired indices", s.own.prefix)
 	if err != nil {
-		return sinks.Expired{}, false, err
+		return sinks.Expired{}, false, explained(err)
 	}
 	for _, l := range limits {
 		for _, name := range names {
@@ -63,13 +63,12 @@ func (s *Sink) Delete(ctx context.Context, x sinks.Expired) (sinks.Progress, err
 }
 
 // indices returns the names of all indices that have the alias.
-func (c *client) indices(ctx context.Context, alias string) ([]string, error) {
-	const op = "look for expired indices"
+func (c *client) indices(ctx context.Context, op, alias string) ([]string, error) {
 	answer, err := c.call(ctx, op, esapi.IndicesGetAliasRequest{Name: []string{alias}})
 	if e := (*Error)(nil); errors.As(err, &e) && e.Status == http.StatusNotFound {
 		return nil, nil // there is no such alias yet
 	} else if err != nil {
-		return nil, explained(err)
+		return nil, err
 	}
 	var byName map[string]json.RawMessage
 	if json.Unmarshal(answer, &byName) != nil {

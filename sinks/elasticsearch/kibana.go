@@ -51,7 +51,10 @@ func ImportObjects(ctx context.Context, c Config, address string, objects []byte
 		return done, false, err
 	}
 	defer func() { _ = cl.close() }()
-	k := &kibana{strings.TrimRight(address, "/"), cl, &http.Client{Transport: cl.http}}
+	k := &kibana{strings.TrimRight(address, "/"), cl, &http.Client{
+		Transport:     cl.http,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // the key goes nowhere else
+	}}
 	ids, err := identities(objects)
 	if err != nil {
 		return done, false, err

@@ -107,7 +107,7 @@ func inDays(n int) string { return strconv.Itoa(n) + "d" }
 // adopt gives indices that are there a life: they have the policy, if they have none, and know when their period began, so
 // that one that was made late does not stay for longer. It leaves alone those with a policy of somebody else's.
 func (c *client) adopt(ctx context.Context, to target, lives []life) (done []Change, err error) {
-	names, err := c.indices(ctx, to.prefix)
+	names, err := c.indices(ctx, "look for indices without a life cycle", to.prefix)
 	if err != nil {
 		return nil, err
 	}

@@ -401,7 +401,33 @@ func sameAnswers(t *testing.T, es, lite search.Store) {
 		if m, err2 := lite.Count(context.Background(), q); n != m || err != nil || err2 != nil {
 			t.Errorf("%s: counted %d, %v, want %d, %v", params, n, err, m, err2)
 		}
+		if m := matching(t, es, q); m != int(n) {
+			t.Errorf("%s: the matcher finds %d, and the store %d", params, m, n)
+		}
 	}
+}
+
+// matching is how many documents a matcher finds for q.
+func matching(t *testing.T, s search.Store, q search.Query) (n int) {
+	t.Helper()
+	m, err := search.NewMatcher(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = search.Each(context.Background(), s, search.Query{}, 0, func(item json.RawMessage) error {
+		var d search.Document
+		if err := d.Parse(item); err != nil {
+			return err
+		}
+		if m.Matches(&d) {
+			n++
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // What differs on a node without the module analysis-common, so that a change of it is seen.

@@ -2,6 +2,7 @@ package elasticsearch
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/truledgr/activity-agent/activity/search"
 	"github.com/truledgr/activity-agent/internal/estest"
 	"github.com/truledgr/activity-agent/sinks"
+	"github.com/truledgr/activity-agent/sinks/elasticsearch/scripted"
 )
 
 // onOpenSearch is onNode with a real node of OpenSearch.
@@ -92,18 +94,25 @@ func TestOpenSearchStoresFindsAndDeletes(t *testing.T) {
 	}
 }
 
-// TestOpenSearchPolicies: they name their indices themselves, so no template names them.
+// TestOpenSearchPolicies: a policy that is there is changed only with its number. They name their indices themselves, so no
+// template names them.
 func TestOpenSearchPolicies(t *testing.T) {
 	t.Parallel()
-	c := DefaultConfig()
+	cluster := scripted.StartCluster(t, "activities", "activities-auth-event-2026.03")
+	c := onCluster(cluster)
 	c.Flavor = FlavorOpenSearch
-	var kinds []string
-	for _, w := range c.Wanted(Wanted{Days: keep}) {
-		if !slices.Contains(kinds, w.Kind) {
-			kinds = append(kinds, w.Kind)
+	kept := 100
+	w := Wanted{Days: func(activity.Kind) int { return kept }}
+	for _, want := range []string{"created", "unchanged", "updated", "unchanged"} {
+		if want == "updated" {
+			kept = 200
+		}
+		got := did(mustInstall(t, c, w))
+		if p := got["ism_policy/activities-auth-event"]; p != want || len(got) != 7+1+1+7 {
+			t.Errorf("the policy was %s, want %s; %d in all", p, want, len(got))
 		}
 	}
-	if want := []string{"ism_policy", "component_template", "index_template"}; !slices.Equal(kinds, want) {
-		t.Errorf("got %v, want %v", kinds, want)
+	if body := string(cluster.Thing("/_plugins/_ism/policies/activities-auth-event")); !strings.Contains(body, `"min_index_age":"231d"`) {
+		t.Errorf("got %s", body)
 	}
 }

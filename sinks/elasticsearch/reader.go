@@ -26,6 +26,7 @@ import (
 type Reader struct {
 	target target
 	client *client
+	groups portions
 }
 
 var _ search.Store = (*Reader)(nil)
@@ -37,7 +38,7 @@ func OpenReader(c Config) (*Reader, error) {
 		return nil, err
 	}
 	prefix, periods := c.Target()
-	return &Reader{target{prefix, periods}, cl}, nil
+	return &Reader{target{prefix, periods}, cl, usual()}, nil
 }
 
 // Close ends the connections.

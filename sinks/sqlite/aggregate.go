@@ -41,6 +41,9 @@ type aggregates struct {
 	columns []string          // those expressions, with their aliases
 	args    []any             // of columns
 	selects []string
+	whole   bool // in the groups of some aggregation each row is once: together they are the total
+	sum     int  // which
+	json    bool // a column holds JSON, which is used several times and must be cut out of the document once
 }
 
 // width is the columns of the answer: which aggregation, the keys, the count, the metrics.
@@ -80,7 +83,8 @@ func (s *aggregates) add(n int, a *search.Aggregation) {
 			continue
 		}
 		each := "e" + strconv.Itoa(i)
-		from += join + distinct(s.values(t)) + ") AS " + each + " ON " + each + ".atom IS NOT NULL"
+		from += join + distinct(s.values(t)) + ") AS " + each + " ON " + each + ".atom IS NOT NULL AND typeof(" + each + ".key) <> 'text'" // not an object
+		s.json = true
 		out = append(out, atom(each+"."))
 	}
 	keys := len(out) - 1
@@ -98,6 +102,9 @@ func (s *aggregates) add(n int, a *search.Aggregation) {
 		query += " GROUP BY " + strings.Join(by, ", ")
 	}
 	s.selects = append(s.selects, query)
+	if !a.Present && !slices.ContainsFunc(a.By, search.Term.Several) {
+		s.whole, s.sum = true, n
+	}
 }
 
 // begin is the SQL expression of the begin of the interval that a row is in.
@@ -115,8 +122,7 @@ func (s *aggregates) values(t search.Term) string {
 	}
 	ways, args := []string{}, []any{}
 	for _, path := range freePaths(t.Field, t.Path) {
-		ways = append(ways, "CASE coalesce(json_type(doc, ?), 'null') WHEN 'null' THEN NULL WHEN 'object' THEN NULL ELSE doc -> ? END")
-		args = append(args, path, path)
+		ways, args = append(ways, "nullif(doc -> ?, 'null')"), append(args, path)
 	}
 	if len(ways) == 1 {
 		return s.column(ways[0], args...)
@@ -180,9 +186,12 @@ func percentiles(a *search.Aggregation, f activity.FieldID) (first int, percents
 // statement puts the SELECTs together. The order at the end makes the first step do all the work, in which SQLite can be
 // interrupted.
 func (s *aggregates) statement() (string, []any) {
+	if !s.whole {
+		s.selects = append(s.selects, fmt.Sprintf("SELECT %d, %s count(*)%s FROM hit", totals, strings.Repeat("NULL, ", keyColumns),
+			strings.Repeat(", NULL", search.MaxMetrics)))
+	}
 	how := "NOT MATERIALIZED"
-	if s.selects = append(s.selects, fmt.Sprintf("SELECT %d, %s count(*)%s FROM hit", totals, strings.Repeat("NULL, ", keyColumns),
-		strings.Repeat(", NULL", search.MaxMetrics))); len(s.selects) > 2 {
+	if len(s.selects) > 1 || s.json {
 		how = "MATERIALIZED"
 	}
 	columns := "1"
@@ -193,7 +202,7 @@ func (s *aggregates) statement() (string, []any) {
 		strings.Join(s.selects, " UNION ALL ")), append(s.args, s.plan.args...)
 }
 
-// read makes tables of the rows. The row of the total is the first.
+// read makes tables of the rows.
 func (s *aggregates) read(rows *sql.Rows, as []search.Aggregation) ([]search.Table, error) {
 	row, dest := make([]any, width), make([]any, width)
 	for i := range row {
@@ -212,6 +221,9 @@ func (s *aggregates) read(rows *sql.Rows, as []search.Aggregation) ([]search.Tab
 		if n == totals {
 			total = count
 			continue
+		}
+		if s.whole && int(n) == s.sum {
+			total += count
 		}
 		a := &as[n]
 		values, err := metricValues(a, row[2+keyColumns:])

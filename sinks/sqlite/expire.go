@@ -17,6 +17,8 @@ const (
 	workAStep  = 128 // pages of the full text that are merged
 	// keptFree is how many free pages are left in the file, for what comes next.
 	keptFree = 64
+	// rowsAPart is how many rows are planned and told of at once, so that counting them takes no longer than a step.
+	rowsAPart = 100_000
 )
 
 // expiredRows chooses the rows of a kind before a time, up to a number.
@@ -39,17 +41,37 @@ func (s *Store) Expired(ctx context.Context, limits []sinks.Limit) (sinks.Expire
 		if err := ctx.Err(); err != nil {
 			return sinks.Expired{}, false, err
 		}
-		v, err := s.conn.values(`SELECT count(*), coalesce(min("@timestamp"), 0)`+expiredRows, l.Kind.String(), l.Before.UnixNano(), last)
+		x, err := s.part(l.Kind.String(), l.Before.UnixNano(), last)
 		if err != nil {
 			return sinks.Expired{}, false, failed("look for what has expired in", s.path, err)
 		}
-		if n := v[0].(int64); n > 0 {
-			return sinks.Expired{
-				Kind: l.Kind.String(), Before: l.Before.UTC(), Since: time.Unix(0, v[1].(int64)).UTC(), Last: last, Records: n,
-			}, true, nil
+		if x.Records > 0 {
+			return x, true, nil
 		}
 	}
 	return sinks.Expired{}, false, nil
+}
+
+// part returns the oldest rows of a kind before a time, about as many as a part has.
+func (s *Store) part(kind string, before, last int64) (sinks.Expired, error) {
+	next, err := s.conn.values(fmt.Sprintf(`SELECT "@timestamp"%s ORDER BY "@timestamp" LIMIT 1 OFFSET %d`, expiredRows, s.partRows), kind, before, last)
+	if err != nil {
+		return sinks.Expired{}, err
+	}
+	oldest, err := s.conn.values(`SELECT "@timestamp"`+expiredRows+` ORDER BY "@timestamp" LIMIT 1`, kind, before, last)
+	if err != nil || len(oldest) == 0 {
+		return sinks.Expired{}, err
+	}
+	if len(next) > 0 && next[0].(int64) > oldest[0].(int64) {
+		before = next[0].(int64)
+	}
+	n, err := s.conn.values("SELECT count(*)"+expiredRows, kind, before, last)
+	if err != nil {
+		return sinks.Expired{}, err
+	}
+	return sinks.Expired{
+		Kind: kind, Since: time.Unix(0, oldest[0].(int64)).UTC(), Before: time.Unix(0, before).UTC(), Last: last, Records: n[0].(int64),
+	}, nil
 }
 
 // Delete deletes some rows, with their words in the full text; when there are none left, it merges the full text if a
@@ -72,7 +94,6 @@ func (s *Store) Delete(ctx context.Context, x sinks.Expired) (sinks.Progress, er
 	if busy {
 		return sinks.More, nil
 	}
-	s.merging = false
 	return sinks.Deleted, nil
 }
 
@@ -81,7 +102,7 @@ func (s *Store) deleteSome(x sinks.Expired) (busy bool, err error) {
 	if n, err := s.deleteRows(x); n > 0 || err != nil {
 		return true, err
 	}
-	if busy, err := s.mergeText(x); busy || err != nil {
+	if busy, err := s.mergeText(); busy || err != nil {
 		return true, err
 	}
 	return s.shrink()
@@ -100,7 +121,11 @@ func (s *Store) deleteRows(x sinks.Expired) (int, error) {
 			return 0, err
 		}
 	}
-	return len(rows) / 2, s.conn.exec("COMMIT")
+	if err := s.conn.exec("COMMIT"); err != nil {
+		return 0, err
+	}
+	s.gone += int64(len(rows) / 2)
+	return len(rows) / 2, nil
 }
 
 // deleteRow deletes a row, and its words.
@@ -111,15 +136,16 @@ func (s *Store) deleteRow(seq int64, doc string) error {
 	return s.conn.exec("DELETE FROM "+table+" WHERE seq = ?", seq)
 }
 
-// mergeText merges the segments of the full text, step by step, where more than a quarter of the rows has gone: only a
-// merge frees the space of words that were deleted. Less than that goes with the merges that inserting makes.
-func (s *Store) mergeText(x sinks.Expired) (busy bool, err error) {
+// mergeText merges the segments of the full text, step by step, where more than a quarter of the rows has gone since it was
+// done last: only a merge frees the space of words that were deleted. Less than that goes with the merges that inserting
+// makes.
+func (s *Store) mergeText() (busy bool, err error) {
 	if !s.merging {
 		left, err := s.conn.values("SELECT coalesce(max(seq) - min(seq), 0) FROM " + table)
-		if err != nil || 4*x.Records < left[0].(int64) {
+		if err != nil || s.gone == 0 || 4*s.gone < left[0].(int64) {
 			return false, err
 		}
-		s.merging = true
+		s.merging, s.gone = true, 0
 		return true, s.merge(-workAStep) // begins a merge of everything
 	}
 	before, err := s.conn.values("SELECT total_changes()")
@@ -133,7 +159,8 @@ func (s *Store) mergeText(x sinks.Expired) (busy bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	return after[0].(int64)-before[0].(int64) >= 2, nil // SQLite's sign that there was something to merge
+	s.merging = after[0].(int64)-before[0].(int64) >= 2 // SQLite's sign that there was something to merge
+	return s.merging, nil
 }
 
 func (s *Store) merge(pages int) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -124,6 +125,32 @@ func TestTheFileShrinks(t *testing.T) {
 	integrity(t, path)
 }
 
+// TestManyExpiredRowsGoInParts, so that none takes long to count; rows of the same moment are of one part.
+func TestManyExpiredRowsGoInParts(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, t.TempDir()+"/a.db")
+	s.partRows = 100
+	var docs []testDoc
+	for n := range 250 {
+		docs = append(docs, document(activity.Plain, n, day0.Add(time.Duration(n/30)*time.Minute), ""))
+	}
+	for n := range 130 {
+		docs = append(docs, document(activity.DataChange, 1000+n, day0, ""))
+	}
+	store(t, s, append(docs, document(activity.AuthEvent, 2000, day0, ""))...)
+	before := day0.Add(time.Hour)
+	var parts []int64
+	for _, x := range expire(t, s, sinks.Limit{Kind: activity.Plain, Before: before}, sinks.Limit{Kind: activity.DataChange, Before: before}) {
+		parts = append(parts, x.Records)
+	}
+	if want := []int64{90, 90, 70, 130}; !slices.Equal(parts, want) {
+		t.Errorf("got %v, want %v", parts, want)
+	}
+	if v, err := s.conn.values("SELECT count(*) FROM " + table); err != nil || v[0] != int64(1) {
+		t.Errorf("%v rows are left, %v", v, err)
+	}
+}
+
 // TestNoNumberIsGivenTwice: readers that follow the store go by the number of a row.
 func TestNoNumberIsGivenTwice(t *testing.T) {
 	t.Parallel()
@@ -229,4 +256,36 @@ func matching(t *testing.T, r *Reader, name, value string) int64 {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// BenchmarkExpire tells how fast rows go, and the longest step, which is how long a batch may have to wait.
+func BenchmarkExpire(b *testing.B) {
+	const rows = 10_000
+	var longest time.Duration
+	for i := range b.N {
+		b.StopTimer()
+		s := mustOpen(b, fmt.Sprintf("%s/%d.db", b.TempDir(), i))
+		for from := 0; from < rows; from += 1000 {
+			var docs []testDoc
+			for n := range 1000 {
+				docs = append(docs, document(activity.Plain, from+n, day0.Add(time.Duration(n)*time.Second), words(from+n)))
+			}
+			if err := s.Write(b.Context(), batchOf(docs...), make([]sinks.Result, len(docs))); err != nil {
+				b.Fatal(err)
+			}
+		}
+		limits := []sinks.Limit{{Kind: activity.Plain, Before: day0.Add(time.Hour)}}
+		b.StartTimer()
+		x, _, err := s.Expired(b.Context(), limits)
+		for p := sinks.More; p == sinks.More && err == nil; {
+			began := time.Now()
+			p, err = s.Delete(b.Context(), x)
+			longest = max(longest, time.Since(began))
+		}
+		if err != nil || x.Records != rows-1 {
+			b.Fatal(x, err)
+		}
+	}
+	b.ReportMetric(float64(rows*b.N)/b.Elapsed().Seconds(), "rows/s")
+	b.ReportMetric(float64(longest.Microseconds())/1000, "ms/longest-step")
 }

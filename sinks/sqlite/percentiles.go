@@ -112,12 +112,12 @@ type digest struct {
 const (
 	exactly = 10_000
 	growth  = 1.02 // from the middle of a bucket to its ends it is 1 %
+	one     = 1 << 16
 )
 
-// bucketOf numbers buckets: 0 is for zero, positive numbers and negative ones are alike.
+// bucketOf numbers buckets: that of 1 is one, that of 0 is 0, and those of negative values are negative.
 func bucketOf(x float64) int {
-	const middle = 1 << 16 // of the numbers for positive values, of which 1 is one
-	n := int(math.Floor(math.Log(math.Abs(x))/math.Log(growth))) + middle
+	n := int(math.Floor(math.Log(math.Abs(x))/math.Log(growth))) + one
 	switch {
 	case x > 0:
 		return n
@@ -129,12 +129,11 @@ func bucketOf(x float64) int {
 
 // valueOf is the number that a bucket stands for.
 func valueOf(bucket int) float64 {
-	const middle = 1 << 16
 	switch {
 	case bucket > 0:
-		return math.Pow(growth, float64(bucket-middle)+0.5)
+		return math.Pow(growth, float64(bucket-one)+0.5)
 	case bucket < 0:
-		return -math.Pow(growth, float64(-bucket-middle)+0.5)
+		return -math.Pow(growth, float64(-bucket-one)+0.5)
 	}
 	return 0
 }

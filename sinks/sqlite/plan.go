@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,6 +17,8 @@ type plan struct {
 	r     *Reader
 	where []string
 	args  []any
+	// span is how many of where, and spanArgs of args, say where in the index to look: the period and a single kind.
+	span, spanArgs int
 	// few: the full text has found no more than Reader.narrow rows; look at those alone and sort them.
 	few bool
 }
@@ -30,11 +33,17 @@ func (r *Reader) plan(ctx context.Context, q *search.Query) (*plan, error) {
 	if err := p.period(q); err != nil {
 		return nil, err
 	}
-	p.kinds(q.Kinds)
+	if len(q.Kinds) == 1 {
+		p.add("kind = ?", q.Kinds[0].String())
+	}
+	p.span, p.spanArgs = len(p.where), len(p.args)
 	for i := range q.Where {
 		p.condition(&q.Where[i])
 	}
 	p.either(q.Either)
+	if len(q.Kinds) > 1 { // after what leaves fewer rows
+		p.kinds(q.Kinds)
+	}
 	return p, p.words(ctx, text, q)
 }
 
@@ -70,20 +79,13 @@ func (p *plan) period(q *search.Query) error {
 	return nil
 }
 
-// kinds uses the index of kind and time for one kind. The rows of several kinds would have to be sorted, so then (+) the
-// index of time serves.
+// kinds asks for one of several. The index of kind and time is no help (+): their rows would have to be sorted.
 func (p *plan) kinds(kinds []activity.Kind) {
-	switch len(kinds) {
-	case 0:
-	case 1:
-		p.add("kind = ?", kinds[0].String())
-	default:
-		values := make([]any, len(kinds))
-		for i, k := range kinds {
-			values[i] = k.String()
-		}
-		p.add("+kind IN "+marks(values), values...)
+	values := make([]any, len(kinds))
+	for i, k := range kinds {
+		values[i] = k.String()
 	}
+	p.add("+kind IN "+marks(values), values...)
 }
 
 // marks makes "(?, ?)".
@@ -94,32 +96,18 @@ func marks(values []any) string {
 // words adds the full text, and the identifiers that it also knows.
 //
 // The text itself must be asked for: it has no column. Identifiers have one, so for them the full text only leads to the
-// rows, if it leads to few.
+// rows, if it leads to few. Then they are named, so that neither counting nor reading asks the full text again.
 func (p *plan) words(ctx context.Context, t search.Text, q *search.Query) error {
 	must := phrases(t.Must, "")
-	lead := append(slices.Clone(must), identifiers(q.Where)...)
-	var either []string
-	for _, group := range q.Either {
-		if found := identifiers(group); len(found) > 0 {
-			either = append(either, "("+strings.Join(found, " AND ")+")")
-		}
-	}
-	if len(either) > 0 && len(either) == len(q.Either) {
-		lead = append(lead, "("+strings.Join(either, " OR ")+")")
-	}
 	not := strings.Join(phrases(t.Not, ""), " OR ")
-	if len(lead) > 0 {
-		match := strings.Join(lead, " AND ")
-		n, err := p.r.matches(ctx, match)
-		if err != nil {
-			return err
-		}
-		if p.few = n <= p.r.narrow; p.few {
-			must = lead
-		}
+	if err := p.lead(ctx, must, q); err != nil {
+		return err
 	}
 	in := "seq IN (SELECT rowid FROM " + textTable + " WHERE words MATCH ?)"
 	switch {
+	case p.few && not != "":
+		p.add("NOT "+in, not)
+	case p.few:
 	case len(must) > 0 && not != "":
 		p.add(in, "("+strings.Join(must, " AND ")+") NOT ("+not+")")
 	case len(must) > 0:
@@ -130,11 +118,56 @@ func (p *plan) words(ctx context.Context, t search.Text, q *search.Query) error 
 	return nil
 }
 
-// matches counts the rows that a full-text expression finds, to one over narrow.
-func (r *Reader) matches(ctx context.Context, match string) (n int64, err error) {
-	err = r.db.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s WHERE words MATCH ? LIMIT %d)",
-		textTable, r.narrow+1), match).Scan(&n)
-	return n, failed("search", r.path, err)
+// lead names the rows, if the full text leads to few.
+func (p *plan) lead(ctx context.Context, must []string, q *search.Query) error {
+	few := p.r.narrow
+	if slices.ContainsFunc(q.Where, func(c search.Condition) bool { return c.Field == activity.UserID && c.Op == search.Any }) {
+		few /= 3
+	}
+	lead := append(slices.Clone(must), leads(q)...)
+	if len(lead) == 0 {
+		return nil
+	}
+	rows, err := p.r.rows(ctx, strings.Join(lead, " AND "), few)
+	if p.few = err == nil && int64(len(rows)) <= few; p.few {
+		named, err := json.Marshal(rows)
+		p.add("seq IN (SELECT value FROM json_each(?))", string(named))
+		return err
+	}
+	return err
+}
+
+// leads are the full-text expressions for the identifiers that the question asks for.
+func leads(q *search.Query) []string {
+	out := identifiers(q.Where)
+	var either []string
+	for _, group := range q.Either {
+		if found := identifiers(group); len(found) > 0 {
+			either = append(either, "("+strings.Join(found, " AND ")+")")
+		}
+	}
+	if len(either) > 0 && len(either) == len(q.Either) {
+		out = append(out, "("+strings.Join(either, " OR ")+")")
+	}
+	return out
+}
+
+// rows are those that a full-text expression finds, to one over few.
+func (r *Reader) rows(ctx context.Context, match string, few int64) ([]int64, error) {
+	found, err := r.db.QueryContext(ctx, fmt.Sprintf("SELECT rowid FROM %s WHERE words MATCH ? LIMIT %d", textTable, few+1), match)
+	if err != nil {
+		return nil, failed("search", r.path, err)
+	}
+	defer func() { _ = found.Close() }()
+	rows := []int64{}
+	for found.Next() {
+		var n int64
+		if err := found.Scan(&n); err != nil {
+			return nil, failed("search", r.path, err)
+		}
+		rows = append(rows, n)
+	}
+	return rows, failed("search", r.path, found.Err())
 }
 
 // phrases writes phrases for FTS5, after a marker. Words are letters and digits alone, so that nothing needs an escape.
@@ -157,16 +190,22 @@ func identifiers(where []search.Condition) []string {
 	return out
 }
 
-// identifier is the full-text expression that every row with the condition's value answers, "" where there is none.
+// identifier is the full-text expression that every row with the condition's value answers, "" where there is none. Few rows
+// have several words one after another in another field. The marker, which tells the fields apart, is in nearly every row and
+// makes a phrase slow, so only a single word has it.
 func identifier(c *search.Condition) string {
 	if c.Op != search.Any || !slices.Contains(search.TextFields(), c.Field) {
 		return ""
 	}
-	var ps []search.Phrase
+	var ways []string
 	for _, v := range c.Values {
-		ps = append(ps, strings.Fields(string(search.AppendWords(nil, v.(string)))))
+		words, marker := search.Phrase(strings.Fields(string(search.AppendWords(nil, v.(string))))), ""
+		if len(words) < 2 {
+			marker = "|" + c.Field.Name() + " "
+		}
+		ways = append(ways, phrases([]search.Phrase{words}, marker)...)
 	}
-	return "(" + strings.Join(phrases(ps, "|"+c.Field.Name()+" "), " OR ") + ")"
+	return "(" + strings.Join(ways, " OR ") + ")"
 }
 
 // expr is the SQL expression of a field's value.
@@ -261,14 +300,36 @@ func (p *plan) from(by string) string {
 // walk names the index whose order is the answer's, so that a page ends the reading. SQLite, which knows nothing of how
 // many rows a condition leaves, would rather sort them all.
 func (p *plan) walk(q *search.Query) string {
-	byID := func(c search.Condition) bool { return c.Field == activity.ID && c.Op == search.Any }
 	switch {
-	case q.Order()[0].Field != activity.Timestamp, slices.ContainsFunc(q.Where, byID):
+	case q.Order()[0].Field != activity.Timestamp, byID(q):
 		return ""
 	case len(q.Kinds) == 1:
 		return "activities_kind_time"
 	}
 	return "activities_time"
+}
+
+// total is the statement that counts what matches among the newest rows, as many as Reader.looks, and how many rows those
+// are: a condition that holds for few would have all be looked at.
+func (p *plan) total(q *search.Query) (string, []any) {
+	matching, by := "1", "activities_time"
+	if p.span < len(p.where) {
+		matching = strings.Join(p.where[p.span:], " AND ")
+	}
+	if len(q.Kinds) == 1 {
+		by = "activities_kind_time"
+	}
+	from := "FROM " + table + " INDEXED BY " + by
+	if p.span > 0 {
+		from += " WHERE " + strings.Join(p.where[:p.span], " AND ")
+	}
+	return fmt.Sprintf(`SELECT coalesce(sum(matching), 0), count(*) FROM (SELECT (%s) AS matching %s ORDER BY "@timestamp" DESC LIMIT %d)`,
+		matching, from, p.r.looks+1), append(slices.Clone(p.args[p.spanArgs:]), p.args[:p.spanArgs]...)
+}
+
+// byID reports whether the index of ids leads to what is asked for.
+func byID(q *search.Query) bool {
+	return slices.ContainsFunc(q.Where, func(c search.Condition) bool { return c.Field == activity.ID && c.Op == search.Any })
 }
 
 // page is the statement of one page: the document and the sort keys of each row, and one row more than the page has.

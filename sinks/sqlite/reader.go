@@ -21,9 +21,10 @@ type Reader struct {
 	db      *sql.DB
 	columns map[string]bool // that the file has; what it lacks is read from the documents
 	// narrow is up to how many rows the full text is asked for the rows to look at. Beyond, the rows are walked in the
-	// order of the answer, of which a page needs the first.
+	// order of the answer, of which a page needs the first: by users, whom that index knows, from a third of it on.
 	narrow   int64
 	maxTotal int64 // search.MaxTotal
+	looks    int64 // how many rows are looked at for a total
 }
 
 var _ search.Store = (*Reader)(nil)
@@ -49,7 +50,7 @@ func OpenReader(c Config) (*Reader, error) {
 	db.SetMaxOpenConns(4)
 	db.SetMaxIdleConns(1)
 	db.SetConnMaxIdleTime(time.Minute)
-	r := &Reader{path: c.Path, db: db, columns: map[string]bool{}, narrow: 20_000, maxTotal: search.MaxTotal}
+	r := &Reader{path: c.Path, db: db, columns: map[string]bool{}, narrow: 3000, maxTotal: search.MaxTotal, looks: 5000}
 	if err := r.check(); err != nil {
 		_ = db.Close()
 		return nil, err
@@ -117,6 +118,19 @@ func (r *Reader) count(ctx context.Context, p *plan, atMost int64) (n int64, err
 	return n, failed("search", r.path, err)
 }
 
+// total sets the total of a page: exactly, where counting does not take looking at too many rows.
+func (r *Reader) total(ctx context.Context, p *plan, q *search.Query, page *search.Page) (err error) {
+	var n, looked int64
+	if p.few || byID(q) {
+		n, err = r.count(ctx, p, r.maxTotal+1)
+	} else {
+		query, args := p.total(q)
+		err = failed("search", r.path, r.db.QueryRowContext(ctx, query, args...).Scan(&n, &looked))
+	}
+	page.Total, page.TotalAtLeast = min(n, r.maxTotal), n > r.maxTotal || looked > r.looks
+	return err
+}
+
 // Search returns one page.
 func (r *Reader) Search(ctx context.Context, q search.Query) (search.Page, error) {
 	var page search.Page
@@ -125,11 +139,9 @@ func (r *Reader) Search(ctx context.Context, q search.Query) (search.Page, error
 		return page, err
 	}
 	if !q.SkipTotal {
-		n, err := r.count(ctx, p, r.maxTotal+1)
-		if err != nil {
+		if err := r.total(ctx, p, &q, &page); err != nil {
 			return page, err
 		}
-		page.Total, page.TotalAtLeast = min(n, r.maxTotal), n > r.maxTotal
 	}
 	query, args, err := p.page(&q)
 	if err != nil {
@@ -160,6 +172,9 @@ func (r *Reader) Search(ctx context.Context, q search.Query) (search.Page, error
 			return page, fmt.Errorf("search %s: a stored document: %w", r.path, err)
 		}
 		page.Items = append(page.Items, item)
+	}
+	if page.TotalAtLeast { // what is on the page may be beyond the rows that were looked at
+		page.Total = max(page.Total, min(r.maxTotal, int64(q.Offset+len(page.Items))))
 	}
 	return page, failed("search", r.path, rows.Err())
 }

@@ -35,7 +35,9 @@ type Store struct {
 	bind []driver.NamedValue
 	next []sinks.Result // verdicts that hold once the transaction is committed
 
-	merging bool // the full text is being merged, after a deletion
+	partRows int   // of expired rows that are deleted and told of at once
+	gone     int64 // rows deleted since the full text was merged, by this process
+	merging  bool  // it is being merged
 }
 
 var _ sinks.Sink = (*Store)(nil)
@@ -49,7 +51,7 @@ func Open(c Config, o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	s := &Store{path: c.Path, log: o.Logger, x: newExtractor()}
+	s := &Store{path: c.Path, log: o.Logger, x: newExtractor(), partRows: rowsAPart}
 	var err error
 	if s.conn, err = open(c.Path); err != nil {
 		return nil, err

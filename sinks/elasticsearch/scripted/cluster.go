@@ -115,10 +115,14 @@ func (c *Cluster) serve(w http.ResponseWriter, r *http.Request) {
 	case strings.HasPrefix(r.URL.Path, "/_alias/"), strings.HasSuffix(r.URL.Path, "/_settings/index.lifecycle.*"), strings.HasSuffix(r.URL.Path, "/_settings"),
 		strings.HasSuffix(r.URL.Path, "/_stats/docs"):
 		c.index(w, r, body)
+	case r.Method == http.MethodPut && strings.HasPrefix(r.URL.Path, ismPath) && c.things[r.URL.Path] != nil && r.URL.RawQuery != ismSeq:
+		send(w, http.StatusConflict, []byte(`{"error":{"type":"version_conflict_engine_exception"},"status":409}`))
 	case r.Method == http.MethodPut:
 		c.things[r.URL.Path] = body
 		c.requests = append(c.requests, r.Method+" "+r.URL.Path)
 		send(w, http.StatusOK, []byte(`{"acknowledged":true}`))
+	case r.Method == http.MethodGet && strings.HasPrefix(r.URL.Path, ismPath):
+		c.ism(w, r.URL.Path)
 	case r.Method == http.MethodGet:
 		c.get(w, r.URL.Path)
 	case r.Method == http.MethodDelete:
@@ -172,6 +176,21 @@ func (c *Cluster) index(w http.ResponseWriter, r *http.Request, body []byte) {
 	}
 }
 
+// Of OpenSearch's Index State Management: where its policies are, and the number that a change of one has to name.
+const (
+	ismPath = "/_plugins/_ism/policies/"
+	ismSeq  = "if_seq_no=7&if_primary_term=2"
+)
+
+func (c *Cluster) ism(w http.ResponseWriter, path string) {
+	var put struct{ Policy json.RawMessage }
+	if json.Unmarshal(c.things[path], &put) != nil {
+		send(w, http.StatusNotFound, []byte(`{"error":{"type":"status_exception","reason":"Policy not found"},"status":404}`))
+		return
+	}
+	send(w, http.StatusOK, fmt.Appendf(nil, `{"_id":"x","_version":1,"_primary_term":2,"_seq_no":7,"policy":%s}`, put.Policy))
+}
+
 // get answers with what was put, in the form of its kind.
 func (c *Cluster) get(w http.ResponseWriter, path string) {
 	at := strings.LastIndex(path, "/") + 1
@@ -188,14 +207,12 @@ func (c *Cluster) get(w http.ResponseWriter, path string) {
 		}
 		kind := strings.Trim(dir, "/_")
 		list = append(list, map[string]any{"name": name, kind: c.things[p]})
-		switch {
-		case kind == "ilm/policy":
+		byName[name] = c.things[p]
+		if kind == "ilm/policy" {
 			var policy map[string]any
 			_ = json.Unmarshal(c.things[p], &policy)
 			policy["version"], policy["modified_date"] = 1, "2026-11-26T00:00:00.000Z"
 			byName[name] = policy
-		default:
-			byName[name] = c.things[p]
 		}
 	}
 	status, answer := http.StatusOK, any(byName)
