@@ -14,7 +14,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -88,9 +87,8 @@ type site struct {
 	nonJSON string // files[].non_json
 	drain   string // agent.drain_timeout
 
-	stopFile string               // agent.stop_file
-	env      []string             // of the process, beside the test's
-	user     *syscall.SysProcAttr // whom the process runs as; nil for the test's user
+	stopFile string   // agent.stop_file
+	env      []string // of the process, beside the test's
 
 	exe string // the agent as it is released, where what is tested takes long; else it is this test binary
 

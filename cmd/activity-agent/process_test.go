@@ -59,7 +59,6 @@ func (s *site) launch() *running {
 	r.cmd = s.command("run", "-c", s.config, "--summary", s.path("summary.json"))
 	r.cmd.Env = append(r.cmd.Environ(), s.env...)
 	r.cmd.Stdout, r.cmd.Stderr = r.said, r.said
-	r.cmd.SysProcAttr = s.user
 	if err := r.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
