@@ -57,10 +57,10 @@ these fields is kept in ` + "`details`" + `. The same as JSON Schemas: [what may
 	for _, k := range Kinds() {
 		fmt.Fprintf(&b, "| `%s` | `activities-%s-*` | `%s` |\n", k, k.Family(), k.Route())
 	}
-	section(&b, "Common fields", FieldID.common)
+	section(&b, "Common fields", builtin.Common)
 	for _, k := range Kinds() {
 		if k != Plain {
-			section(&b, "`"+k.String()+"`", func(f FieldID) bool { return f.In(k) && !f.common() })
+			section(&b, "`"+k.String()+"`", func(f FieldID) bool { return f.In(k) && !builtin.Common(f) })
 		}
 	}
 	b.WriteString(`

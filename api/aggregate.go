@@ -47,7 +47,7 @@ func aggregate(v *view, r *http.Request, now time.Time) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	q, a, err := search.ParseAggregation(params, now)
+	q, a, err := search.ParseAggregation(v.model, params, now)
 	if err != nil {
 		return nil, err
 	}
@@ -58,25 +58,25 @@ func aggregate(v *view, r *http.Request, now time.Time) (any, error) {
 	t := tables[0]
 	out := numbers{Groups: make([]group, len(t.Groups)), Total: t.Total, GroupsLeftOut: t.Left, Other: t.Other}
 	for i, g := range t.Groups {
-		out.Groups[i] = groupOf(&a, g)
+		out.Groups[i] = groupOf(v.model, &a, g)
 	}
 	return out, nil
 }
 
-func groupOf(a *search.Aggregation, g search.Group) group {
+func groupOf(model *activity.Model, a *search.Aggregation, g search.Group) group {
 	out := group{Key: map[string]any{}, Count: g.Count}
 	keys := g.Keys
 	if !a.Interval.IsZero() {
 		out.Key[activity.Timestamp.Name()], keys = keys[0], keys[1:]
 	}
 	for i, t := range a.By {
-		out.Key[t.Name()] = keys[i]
+		out.Key[t.Name(model)] = keys[i]
 	}
 	if len(a.Metrics) > 0 {
 		out.Metrics = make(map[string]any, len(a.Metrics))
 	}
 	for i, m := range a.Metrics {
-		out.Metrics[m.Name()] = g.Values[i]
+		out.Metrics[m.Name(model)] = g.Values[i]
 	}
 	return out
 }

@@ -182,7 +182,7 @@ func (v *view) changes(ctx context.Context, doc json.RawMessage, patch map[activ
 	}
 	var name string
 	_ = json.Unmarshal(old[activity.KindField.Name()], &name) // a document has one
-	kind, _ := activity.ParseKind([]byte(name))
+	kind, _ := v.model.ParseKind([]byte(name))
 	asked := map[string]json.RawMessage{}
 	for f, raw := range patch {
 		if string(raw) != "null" {

@@ -61,7 +61,7 @@ func exportAnswer(v *view, w *stream, r *http.Request, now time.Time) error {
 	begin := func() {
 		var body io.Writer
 		body, packed = exportHead(w, r, o.format, now)
-		out = export.NewWriter(body, o.format, export.Columns(o.query.Kinds, o.query.Fields), o.query.Cursor != "")
+		out = export.NewWriter(body, o.format, export.Columns(o.query.Model, o.query.Kinds, o.query.Fields), o.query.Cursor != "")
 	}
 	err = search.Pages(r.Context(), v, o.query, o.max, func(p search.Page) error {
 		if out == nil {
@@ -114,7 +114,7 @@ func exportOrder(v *view, r *http.Request, now time.Time) (order, error) {
 	if _, ok := params["offset"]; ok {
 		return o, &search.ParamError{Param: "offset", Problem: "is not for exports: go on with cursor="}
 	}
-	if o.query, err = search.Parse(params, nil, now); err != nil {
+	if o.query, err = search.Parse(v.model, params, nil, now); err != nil {
 		return o, err
 	}
 	err = o.query.Resume(r.Context(), v.Get, o.query.Cursor)

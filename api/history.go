@@ -40,7 +40,7 @@ type fieldChange struct {
 // history answers with a page of what happened to one thing: what names it as its entity, and changes and reads of data that
 // name it by table and record.
 func history(v *view, r *http.Request, now time.Time) (any, error) {
-	q, err := question(r, nil, now)
+	q, err := question(v.model, r, nil, now)
 	if err != nil {
 		return nil, err
 	}

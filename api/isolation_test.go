@@ -94,7 +94,7 @@ func attempts() []url.Values {
 		all = append(all, url.Values{"kind": {k.String()}})
 	}
 	order := (&search.Query{}).Order()
-	return append(all, url.Values{"cursor": {search.EncodeCursor(order, []any{day0.Add(24 * time.Hour).UnixNano(), idOf(10).String()})}},
+	return append(all, url.Values{"cursor": {search.EncodeCursor(nil, order, []any{day0.Add(24 * time.Hour).UnixNano(), idOf(10).String()})}},
 		url.Values{"id": {idOf(0).String(), idOf(8).String(), idOf(15).String()}})
 }
 
@@ -151,7 +151,7 @@ func (rt route) single() bool { return strings.HasSuffix(rt.path, "/{id}") && rt
 
 // whole are the routes that answer with one JSON value; the others have tests of their own.
 func whole() []route {
-	return slices.DeleteFunc(routes(), func(rt route) bool { return rt.stream != nil })
+	return slices.DeleteFunc(routes(nil), func(rt route) bool { return rt.stream != nil })
 }
 
 // shows reports whether the route has anything for g of what p did.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/activity/search"
 	"github.com/truledgr/activity-agent/api/live"
 )
@@ -58,7 +59,7 @@ type channel interface {
 
 // liveAnswer sends what arrives, until the client goes, reads too slowly, or the server ends.
 func liveAnswer(v *view, w *stream, r *http.Request, now time.Time) error {
-	q, after, err := liveQuestion(r, now)
+	q, after, err := liveQuestion(v.model, r, now)
 	if err != nil {
 		return err
 	}
@@ -78,7 +79,7 @@ func liveAnswer(v *view, w *stream, r *http.Request, now time.Time) error {
 }
 
 // liveQuestion reads the parameters. There are no pages here.
-func liveQuestion(r *http.Request, now time.Time) (q search.Query, after string, err error) {
+func liveQuestion(m *activity.Model, r *http.Request, now time.Time) (q search.Query, after string, err error) {
 	params, err := parameters(r)
 	if err != nil {
 		return q, "", err
@@ -92,7 +93,7 @@ func liveQuestion(r *http.Request, now time.Time) (q search.Query, after string,
 			return q, "", &search.ParamError{Param: name, Problem: "is for lists: activities come as they arrive"}
 		}
 	}
-	q, err = search.Parse(params, nil, now)
+	q, err = search.Parse(m, params, nil, now)
 	return q, after, err
 }
 

@@ -134,7 +134,7 @@ func loginQuestion(r *http.Request, now time.Time) (q search.Query, threshold in
 		wrong("success", "is what this route is about")
 		params.Del("success")
 	}
-	q, err = chosenOf(params, []activity.Kind{activity.AuthEvent}, now)
+	q, err = chosenOf(nil, params, []activity.Kind{activity.AuthEvent}, now)
 	within(&q, window, now)
 	return q, threshold, limit, errors.Join(append(errs, err)...)
 }

@@ -49,9 +49,9 @@ var (
 	sighted  = []access.Role{access.Auditor, access.Admin}
 )
 
-// routes are all there are.
-func routes() []route {
-	return []route{
+// routes are all there are, with one for each kind that m declares.
+func routes(m *activity.Model) []route {
+	all := []route{
 		{path: "/activities", roles: everyone, handle: list(activity.NoKind)},
 		{path: "/activities/{id}", roles: everyone, handle: one},
 		{method: http.MethodPatch, path: "/activities/{id}", roles: everyone, handle: amendOne, doc: amendDoc},
@@ -70,6 +70,12 @@ func routes() []route {
 		{path: "/activities/export", roles: everyone, stream: exporting(), doc: exportDoc},
 		{path: "/activities/live", roles: everyone, stream: following(), doc: liveDoc},
 	}
+	for _, k := range m.Kinds() {
+		if word := m.RouteWord(k); word != "" {
+			all = append(all, route{path: "/activities/" + word, roles: everyone, handle: list(k)})
+		}
+	}
+	return all
 }
 
 // page is the body of a list.
@@ -112,7 +118,7 @@ func list(kind activity.Kind) func(*view, *http.Request, time.Time) (any, error)
 		kinds = []activity.Kind{kind}
 	}
 	return func(v *view, r *http.Request, now time.Time) (any, error) {
-		q, err := question(r, kinds, now)
+		q, err := question(v.model, r, kinds, now)
 		if err != nil {
 			return nil, err
 		}
@@ -122,7 +128,7 @@ func list(kind activity.Kind) func(*view, *http.Request, time.Time) (any, error)
 
 // ofUser answers with a page of what one user did.
 func ofUser(v *view, r *http.Request, now time.Time) (any, error) {
-	q, err := question(r, nil, now)
+	q, err := question(v.model, r, nil, now)
 	if err != nil {
 		return nil, err
 	}
@@ -143,12 +149,12 @@ func one(v *view, r *http.Request, _ time.Time) (any, error) {
 }
 
 // question reads the parameters.
-func question(r *http.Request, kinds []activity.Kind, now time.Time) (search.Query, error) {
+func question(m *activity.Model, r *http.Request, kinds []activity.Kind, now time.Time) (search.Query, error) {
 	params, err := parameters(r)
 	if err != nil {
 		return search.Query{}, err
 	}
-	return questionOf(params, kinds, now)
+	return questionOf(m, params, kinds, now)
 }
 
 // parameters returns those of the request.
@@ -160,11 +166,11 @@ func parameters(r *http.Request) (url.Values, error) {
 	return params, nil
 }
 
-func questionOf(params url.Values, kinds []activity.Kind, now time.Time) (search.Query, error) {
+func questionOf(m *activity.Model, params url.Values, kinds []activity.Kind, now time.Time) (search.Query, error) {
 	if _, ok := params["kind"]; ok && kinds != nil {
 		return search.Query{}, &search.ParamError{Param: "kind", Problem: "this route is of one kind: ask /activities/ for others"}
 	}
-	return search.Parse(params, kinds, now)
+	return search.Parse(m, params, kinds, now)
 }
 
 func answer(v *view, r *http.Request, q search.Query) (any, error) {

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
+	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/activity/search"
 	"github.com/truledgr/activity-agent/api/access"
 	"github.com/truledgr/activity-agent/api/live"
@@ -24,6 +25,8 @@ import (
 
 // Options are what a server is made of.
 type Options struct {
+	// Model is the kinds and fields there are; nil for the built-in ones.
+	Model  *activity.Model
 	Config Config
 	Store  search.Store
 	Logger *zap.Logger
@@ -73,7 +76,7 @@ func New(o Options) (*Server, error) {
 	if f, ok := o.Store.(search.Follower); ok {
 		s.hub = live.New(f, o.Logger)
 	}
-	for _, rt := range routes() {
+	for _, rt := range routes(o.Model) {
 		s.mux.HandleFunc(rt.verb()+" "+rt.path, found(rt))
 		s.mux.HandleFunc(rt.verb()+" "+rt.path+"/{$}", found(rt))
 	}
@@ -183,7 +186,7 @@ func (s *Server) admit(h http.Header, r *http.Request, now time.Time) (v view, m
 	if err != nil {
 		return v, nil, denial{err}
 	}
-	v = view{store: s.o.Store, hub: s.hub, recorder: s.o.Recorder, amendOwn: s.o.Config.AmendOwn, caller: caller, user: caller.User}
+	v = view{model: s.o.Model, store: s.o.Store, hub: s.hub, recorder: s.o.Recorder, amendOwn: s.o.Config.AmendOwn, caller: caller, user: caller.User}
 	v.still = func() error {
 		if again, err := s.gate.Identify(r, s.o.Now()); err != nil || again != caller {
 			return denial{errors.Join(err, errNoLonger)}

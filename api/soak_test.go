@@ -163,7 +163,7 @@ func TestManyActivitiesInSQLite(t *testing.T) {
 	began := time.Now()
 	load(t, sink, 0, many(), many())
 	t.Logf("%d activities stored in %v", many(), time.Since(began).Round(time.Second))
-	r, err := sqlite.OpenReader(c)
+	r, err := sqlite.OpenReader(c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,7 +300,7 @@ func TestManyActivitiesInElasticsearch(t *testing.T) {
 	load(t, sink, 0, many(), many())
 	t.Logf("%d activities stored in %v", many(), time.Since(began).Round(time.Second))
 	n.MustDo(t, "POST", "/"+c.IndexPrefix+"-*/_refresh", "", nil)
-	r, err := elasticsearch.OpenReader(c)
+	r, err := elasticsearch.OpenReader(c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -385,7 +385,7 @@ func overheard(t *testing.T, c elasticsearch.Config, n *estest.Node, r *http.Req
 	}))
 	defer between.Close()
 	c.Addresses = []string{between.URL}
-	reader, err := elasticsearch.OpenReader(c)
+	reader, err := elasticsearch.OpenReader(c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

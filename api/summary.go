@@ -125,7 +125,7 @@ func summaryTables() []search.Aggregation {
 }
 
 func summarise(v *view, r *http.Request, user string, now time.Time) (any, error) {
-	q, err := chosen(r, nil, now)
+	q, err := chosen(v.model, r, nil, now)
 	if err != nil {
 		return nil, err
 	}
@@ -191,15 +191,15 @@ func errorRate(outcomes []tally) *float64 {
 }
 
 // chosen reads the parameters of a question that has no pages.
-func chosen(r *http.Request, kinds []activity.Kind, now time.Time) (search.Query, error) {
+func chosen(m *activity.Model, r *http.Request, kinds []activity.Kind, now time.Time) (search.Query, error) {
 	params, err := parameters(r)
 	if err != nil {
 		return search.Query{}, err
 	}
-	return chosenOf(params, kinds, now)
+	return chosenOf(m, params, kinds, now)
 }
 
-func chosenOf(params url.Values, kinds []activity.Kind, now time.Time) (search.Query, error) {
+func chosenOf(m *activity.Model, params url.Values, kinds []activity.Kind, now time.Time) (search.Query, error) {
 	var errs []error
 	for _, name := range []string{"limit", "offset", "cursor", "fields", "sort"} {
 		if _, ok := params[name]; ok {
@@ -207,7 +207,7 @@ func chosenOf(params url.Values, kinds []activity.Kind, now time.Time) (search.Q
 			params.Del(name)
 		}
 	}
-	q, err := questionOf(params, kinds, now)
+	q, err := questionOf(m, params, kinds, now)
 	return q, errors.Join(append(errs, err)...)
 }
 

@@ -34,8 +34,9 @@ type rule struct {
 	min, max int64    // bounds of a number, a size or a duration (ns); max 0 is none
 	size     bool     // an int that counts bytes
 	text     func(string) (problem, advice string)
-	whole    func(section any) []error // checks a section whose keys are right by themselves
-	restart  bool                      // a running agent cannot take up a change
+	named    func(m *activity.Model, s string) (problem, advice string) // of a text that names a kind
+	whole    func(m *activity.Model, section any) []error               // checks a section whose keys are right by themselves
+	restart  bool                                                       // a running agent cannot take up a change
 }
 
 const (
@@ -76,20 +77,27 @@ var rules = map[string]rule{
 	"ingest.max_body":                             {restart: true, size: true, min: 1 << 10, max: 16 << 20},
 	"ingest.max_connections":                      {restart: true, min: 1, max: 10_000},
 	"ingest.disk_budget":                          {restart: true, size: true, min: 64 << 20},
+	"kinds":                                       {restart: true},
+	"kinds[].name":                                {need: "give it a name, such as card_payment"},
+	"kinds[].retention":                           {text: kindAge},
+	"kinds[].category[]":                          {enum: activity.ECSCategories()},
+	"kinds[].type[]":                              {enum: activity.ECSTypes()},
+	"kinds[].fields[].name":                       {need: "give it a name, such as card_network"},
+	"kinds[].fields[].type":                       {need: "write the type of its values, such as keyword or double", enum: activity.FieldTypes()},
 	"pipeline.redact.fields[]":                    {text: fieldName},
 	"pipeline.redact.allow[]":                     {text: fieldName},
 	"pipeline.redact.detect":                      {need: "write default, none, or names of detectors", text: detectors},
 	"pipeline.redact.action":                      {enum: []string{"mask", "partial", "hash", "drop"}},
 	"pipeline.redact.rules[].fields[]":            {text: fieldName},
 	"pipeline.redact.rules[].detect[]":            {text: oneDetector},
-	"pipeline.redact.rules[].kinds[]":             {text: kindName},
+	"pipeline.redact.rules[].kinds[]":             {named: kindName},
 	"pipeline.redact.rules[].action":              {enum: []string{"mask", "partial", "hash", "drop", "keep"}},
 	"pipeline.redact.only[]":                      {text: fieldName},
 	"pipeline.redact.identity":                    {enum: []string{"keep", "hash"}},
 	"pipeline.redact":                             {whole: redaction},
 	"pipeline.classify[].name":                    {need: "give it a name, by which its lines are counted", text: printable},
 	"pipeline.classify[].when":                    {need: `write a condition, such as level == "debug"`, text: condition},
-	"pipeline.classify[].kind":                    {text: kindName},
+	"pipeline.classify[].kind":                    {named: kindName},
 	"pipeline.classify[]":                         {whole: oneRule},
 	"pipeline":                                    {whole: allRules},
 	"tests[].line":                                {need: `write a line of the log, such as '{"msg":"hi"}'`},
@@ -335,9 +343,9 @@ func kindAge(s string) (problem, advice string) {
 }
 
 // together checks what sections say together.
-func together(whole any) []error {
+func together(m *activity.Model, whole any) []error {
 	c := whole.(Config)
-	if c.Store.File != nil && c.Retention.Limited() {
+	if c.Store.File != nil && c.Retention.Limited(m) {
 		return []error{errors.New("retention: nothing is ever deleted from store.file; remove retention, and rotate the file yourself")}
 	}
 	return nil
@@ -399,14 +407,14 @@ func condition(s string) (problem, advice string) {
 }
 
 // oneRule checks what the keys of a rule of pipeline.classify say together.
-func oneRule(section any) []error {
-	_, err := userrule.New(section.(userrule.Config))
+func oneRule(m *activity.Model, section any) []error {
+	_, err := userrule.New(section.(userrule.Config), m)
 	return unjoined(err)
 }
 
 // allRules checks what the rules of pipeline.classify, which are right by themselves, say together.
-func allRules(section any) []error {
-	_, err := userrule.CompileAll(section.(pipeline.Config).Classify)
+func allRules(m *activity.Model, section any) []error {
+	_, err := userrule.CompileAll(section.(pipeline.Config).Classify, m)
 	return unjoined(err)
 }
 
@@ -417,15 +425,11 @@ func unjoined(err error) []error {
 	return nil
 }
 
-func kindName(s string) (problem, advice string) {
+func kindName(m *activity.Model, s string) (problem, advice string) {
 	if s == "" {
 		return "", ""
 	}
-	var names []string
-	for _, k := range activity.Kinds() {
-		names = append(names, k.String())
-	}
-	return oneOf(s, names, "there is no such kind")
+	return oneOf(s, m.Field(activity.KindField).Values, "there is no such kind")
 }
 
 func oneOf(name string, names []string, otherwise string) (problem, advice string) {
@@ -439,13 +443,13 @@ func oneOf(name string, names []string, otherwise string) (problem, advice strin
 }
 
 // redaction checks what the keys of pipeline.redact say together.
-func redaction(section any) []error {
-	_, err := redact.Compile(section.(redact.Config))
+func redaction(m *activity.Model, section any) []error {
+	_, err := redact.Compile(section.(redact.Config), m)
 	return unjoined(err)
 }
 
 // readAPI checks what the keys of api say together.
-func readAPI(section any) []error {
+func readAPI(_ *activity.Model, section any) []error {
 	c := section.(api.Config)
 	return c.Auth.Check(c.Listen)
 }

@@ -48,6 +48,9 @@ type Store interface {
 // A Query selects activities: those of any of the kinds, in the period, for which every condition holds, and whose text
 // matches. The zero Query selects all, newest first.
 type Query struct {
+	// Model is what the kinds and fields are of; nil for the built-in ones. Parse sets it.
+	Model *activity.Model
+
 	Kinds []activity.Kind // any of these; empty for all
 	Where []Condition     // all of these
 	// Either is groups of conditions, of which one must hold as a whole; empty for no such demand.

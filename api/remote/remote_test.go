@@ -95,7 +95,7 @@ func TestWhoAsksTooOftenWaits(t *testing.T) {
 		}
 		fmt.Fprint(w, `{"items":[{"id":"1"}],"total":7,"total_is_lower_bound":true,"next":"n"}`)
 	})
-	q, err := search.Parse(map[string][]string{"user_id": {"a&b"}, "limit": {"3"}}, nil, time.Now())
+	q, err := search.Parse(nil, map[string][]string{"user_id": {"a&b"}, "limit": {"3"}}, nil, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -102,7 +102,7 @@ func (r *reloader) apply(next *config.Config, why string) error {
 	}
 	var sink sinks.Sink
 	if !reflect.DeepEqual(r.current.Store, next.Store) {
-		if sink, err = openSink(next.Store, r.log); err != nil {
+		if sink, err = openSink(next.Store, next.Model(), r.log); err != nil {
 			return err
 		}
 	}

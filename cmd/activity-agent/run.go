@@ -80,7 +80,7 @@ func (p *program) run(ctx context.Context, c *config.Config, o runOptions) error
 	if err != nil {
 		return err
 	}
-	sink, err := openSink(c.Store, log)
+	sink, err := openSink(c.Store, c.Model(), log)
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (p *program) run(ctx context.Context, c *config.Config, o runOptions) error
 	}
 	defer release()
 	a, err := agent.New(agent.Options{
-		Config: c.Agent, Files: c.Files, Ingest: c.Ingest, Streams: streams, Pipeline: c.Pipeline, Sink: sink, Version: version, Logger: log,
+		Config: c.Agent, Files: c.Files, Ingest: c.Ingest, Streams: streams, Pipeline: c.Pipeline, Model: c.Model(), Sink: sink, Version: version, Logger: log,
 		Origin: agent.OriginOf(c.Agent, p.getenv, p.hostname), ExitWhenIdle: o.exitWhenIdle, ConfigHash: c.Hash(),
 		StuckAfter: stuckAfter(c.Store), Retention: c.Retention,
 	})

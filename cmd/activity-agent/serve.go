@@ -55,12 +55,12 @@ func (p *program) serveAPI(ctx context.Context, c *config.Config, admin string) 
 	if err != nil {
 		return err
 	}
-	store, done, err := openSearch(c.Store)
+	store, done, err := openSearch(c.Store, c.Model())
 	if err != nil {
 		return err
 	}
 	defer func() { _ = done() }()
-	pseudonym, err := pseudonymiser(c.Pipeline.Redact)
+	pseudonym, err := pseudonymiser(c.Pipeline.Redact, c.Model())
 	if err != nil {
 		return usageError{err}
 	}
@@ -70,7 +70,7 @@ func (p *program) serveAPI(ctx context.Context, c *config.Config, admin string) 
 	}
 	defer func() { err = errors.Join(err, recorder.Close()) }()
 	took := api.NewTook()
-	server, err := api.New(api.Options{Config: c.API, Store: store, Logger: log, Pseudonym: pseudonym, Recorder: recorder.Intake(), Took: took})
+	server, err := api.New(api.Options{Config: c.API, Model: c.Model(), Store: store, Logger: log, Pseudonym: pseudonym, Recorder: recorder.Intake(), Took: took})
 	if err != nil {
 		return usageError{err}
 	}
@@ -100,14 +100,14 @@ func (p *program) serveAPI(ctx context.Context, c *config.Config, admin string) 
 
 // recorder is an agent that reads nothing: it delivers what the read API records of reads and amendments.
 func (p *program) recorder(c *config.Config, log *zap.Logger) (*agent.Agent, error) {
-	sink, err := openSink(c.Store, log)
+	sink, err := openSink(c.Store, c.Model(), log)
 	if err != nil {
 		return nil, err
 	}
 	state, journal := c.Agent, c.Ingest
 	state.StateDir, journal.Listen = c.API.StateDir, ""
 	a, err := agent.New(agent.Options{
-		Config: state, Ingest: journal, Records: true, Pipeline: c.Pipeline, Sink: sink, Version: version, Logger: log,
+		Config: state, Ingest: journal, Records: true, Pipeline: c.Pipeline, Model: c.Model(), Sink: sink, Version: version, Logger: log,
 		Origin: agent.OriginOf(c.Agent, p.getenv, p.hostname), StuckAfter: stuckAfter(c.Store),
 	})
 	if err != nil {
@@ -127,8 +127,8 @@ func probesOf(took prometheus.Collector) http.Handler {
 }
 
 // pseudonymiser returns what the pipeline makes of a user_id; nil where it keeps them.
-func pseudonymiser(c redact.Config) (func(string) string, error) {
-	rules, err := redact.Compile(c)
+func pseudonymiser(c redact.Config, m *activity.Model) (func(string) string, error) {
+	rules, err := redact.Compile(c, m)
 	if err != nil {
 		return nil, err
 	}

@@ -154,7 +154,7 @@ func fieldTypes(t *testing.T, k activity.Kind) map[string]string {
 			flat(under+name+".", m.Fields)
 		}
 	}
-	for _, template := range elasticsearch.DefaultConfig().Templates(true) {
+	for _, template := range elasticsearch.DefaultConfig().Templates(nil, true) {
 		if template.Kind == "index_template" && k != activity.NoKind && template.Name != "activities-"+k.Family() {
 			continue
 		}

@@ -64,7 +64,7 @@ func flat(into map[string]mapped, under string, properties map[string]mapped) {
 func mappings(t *testing.T, exact bool) map[activity.Kind]map[string]mapped {
 	t.Helper()
 	out := map[activity.Kind]map[string]mapped{}
-	templates := DefaultConfig().Templates(exact)
+	templates := DefaultConfig().Templates(nil, exact)
 	for i, k := range activity.Kinds() {
 		out[k] = map[string]mapped{}
 		for _, at := range []int{0, i + 1} {
@@ -141,7 +141,7 @@ func TestFullTextHasItsParts(t *testing.T) {
 	t.Parallel()
 	for exact, parts := range map[bool]string{true: wordsPart, false: lettersPart + " " + standardPart} {
 		for k, m := range mappings(t, exact) {
-			for _, f := range search.TextFields() {
+			for _, f := range search.TextFields(nil) {
 				for part := range strings.FieldsSeq(parts) {
 					if got := m[f.Name()+"."+part].Type; f.In(k) && got != "text" {
 						t.Errorf("%s: %s.%s is %q, want text", k, f.Name(), part, got)
@@ -157,7 +157,7 @@ func TestTemplatesNeverMakeSurprises(t *testing.T) {
 	for _, p := range []string{"activities", "activities-eu"} {
 		c := DefaultConfig()
 		c.IndexPrefix = p
-		for _, tt := range c.Templates(true) {
+		for _, tt := range c.Templates(nil, true) {
 			text := string(tt.Body)
 			if strings.Contains(text, "async") || strings.Contains(text, `"dynamic":true`) {
 				t.Errorf("%s: %s", tt.Name, text)
@@ -170,7 +170,7 @@ func TestTemplatesNeverMakeSurprises(t *testing.T) {
 	short, long := DefaultConfig(), DefaultConfig()
 	long.IndexPrefix = "activities-auth-event"
 	priority := func(c Config) (n struct{ Priority int }) {
-		if err := json.Unmarshal(c.Templates(true)[1].Body, &n); err != nil {
+		if err := json.Unmarshal(c.Templates(nil, true)[1].Body, &n); err != nil {
 			t.Fatal(err)
 		}
 		return n
