@@ -27,8 +27,9 @@ func (p *program) serveCommand() *cobra.Command {
 		Use:   "serve -c FILE",
 		Short: "Answer questions over HTTP: the read API",
 		Long: `Serves the read API over the configured store, on api.listen, until SIGTERM or SIGINT. Several may serve one store, each
-with an api.state_dir of its own: that is where it keeps who read what others did until the store has it. Callers need a token: a JSON Web Token (api.auth.jwt), or a key of activity-agent keys. With --admin it
-also answers /livez and /metrics, for Kubernetes and Prometheus. See docs/api.md.`,
+with an api.state_dir of its own: that is where it keeps who read what others did until the store has it.
+Callers need a token: a JSON Web Token (api.auth.jwt), or a key of activity-agent keys. With --admin it also answers /livez
+and /metrics, for Kubernetes and Prometheus. See docs/api.md.`,
 		Example: `  activity-agent keys create -c agent.yaml --role auditor --name support
   activity-agent serve -c agent.yaml
   curl -H "Authorization: Bearer $KEY" 'http://127.0.0.1:8481/activities/?from=-24h'`,
@@ -79,9 +80,6 @@ func (p *program) serveAPI(ctx context.Context, c *config.Config, admin string) 
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	recording, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer end()
-	group.Go(func() error { return recorder.Run(recording) })
 	if admin != "" {
 		probes, err := agent.ListenProbes(admin, probesOf(took), log)
 		if err != nil {
@@ -90,6 +88,9 @@ func (p *program) serveAPI(ctx context.Context, c *config.Config, admin string) 
 		log.Info("probes and metrics", zap.String("address", probes.Addr()))
 		group.Go(func() error { return probes.Serve(ctx) })
 	}
+	recording, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	group.Go(func() error { return recorder.Run(recording) })
 	log.Info("read API", zap.String("version", version), zap.String("address", listener.Addr()), zap.String("store", storeName(c.Store)))
 	group.Go(func() error {
 		defer end() // what the last requests recorded is delivered, or kept for the next start

@@ -53,7 +53,7 @@ func servingWith(t *testing.T, s *site, flags ...string) (address, said string) 
 func TestServeHasProbesOfItsOwn(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "sqlite", "")
-	s.configure("api: {listen: \"127.0.0.1:0\", auth: {api_keys: " + s.path("keys.yaml") + "}}\n")
+	s.configure("api: {listen: \"127.0.0.1:0\", state_dir: " + s.path("api-state") + ", auth: {api_keys: " + s.path("keys.yaml") + "}}\n")
 	if err := s.write(1, true); err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestServeAnswersWhoHasAKey(t *testing.T) {
 		t.Run(store, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, store, "")
-			s.configure("api: {listen: \"127.0.0.1:0\", auth: {api_keys: " + s.path("keys.yaml") + "}}\n")
+			s.configure("api: {listen: \"127.0.0.1:0\", state_dir: " + s.path("api-state") + ", auth: {api_keys: " + s.path("keys.yaml") + "}}\n")
 			if err := s.write(20, true); err != nil {
 				t.Fatal(err)
 			}
@@ -159,7 +159,7 @@ func TestKeysSayWhatIsMissing(t *testing.T) {
 func TestCallersFindTheirActivitiesUnderPseudonyms(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "sqlite", "")
-	s.configure("api: {listen: \"127.0.0.1:0\", auth: {api_keys: " + s.path("keys.yaml") + "}}\n" +
+	s.configure("api: {listen: \"127.0.0.1:0\", state_dir: " + s.path("api-state") + ", auth: {api_keys: " + s.path("keys.yaml") + "}}\n" +
 		"pipeline: {redact: {identity: hash, hash_key: " + strings.Repeat("k", 32) + "}}\n")
 	names := []string{"u-1042", "Ann.Smith@Example.com", "zoë"}
 	var log strings.Builder
