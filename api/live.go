@@ -40,10 +40,10 @@ func following() *streaming {
 }
 
 var liveDoc = doc{
-	summary: "What arrives, as it arrives: server-sent events, or a WebSocket on upgrade",
+	summary: "What arrives, as it arrives: server-sent events, or a WebSocket on upgrade", choose: true,
 	params: []param{
 		{"after", "go on after the event with this id; the header Last-Event-ID does the same", nil},
-		{"kind", "of these kinds; from, to, q, fields and conditions on fields as for lists", nil},
+		{"fields", "only these of each activity", nil},
 	},
 	media: []string{"text/event-stream"},
 }
