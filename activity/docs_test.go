@@ -46,7 +46,7 @@ func fieldsPage() []byte {
 
 A stored activity is one JSON object. Its ` + "`kind`" + ` says which fields it has beside the common ones. A member without a
 value is absent; dots stand for nested objects (` + "`service.name` is `{\"service\": {\"name\": …}}`" + `). What a line carries beside
-these fields is kept in ` + "`details`" + `. The same as JSON Schemas: [what may be sent](schema/create.schema.json),
+these fields is kept in ` + "`details`" + `. Kinds of a configuration's own are in [classification.md](classification.md). The same as JSON Schemas: [what may be sent](schema/create.schema.json),
 [what is stored](schema/response.schema.json).
 
 ## Kinds
@@ -57,10 +57,10 @@ these fields is kept in ` + "`details`" + `. The same as JSON Schemas: [what may
 	for _, k := range Kinds() {
 		fmt.Fprintf(&b, "| `%s` | `activities-%s-*` | `%s` |\n", k, k.Family(), k.Route())
 	}
-	section(&b, "Common fields", FieldID.common)
+	section(&b, "Common fields", builtin.Common)
 	for _, k := range Kinds() {
 		if k != Plain {
-			section(&b, "`"+k.String()+"`", func(f FieldID) bool { return f.In(k) && !f.common() })
+			section(&b, "`"+k.String()+"`", func(f FieldID) bool { return f.In(k) && !builtin.Common(f) })
 		}
 	}
 	b.WriteString(`

@@ -47,8 +47,8 @@ type Field struct {
 	Doc    string   // one line for people
 }
 
-// AllKinds is every kind.
-const AllKinds KindSet = 1<<kindCount - 2
+// AllKinds is every kind, those that configurations declare among them.
+const AllKinds KindSet = 1<<MaxKinds - 2
 
 // FieldID is a field's row in the table. The zero FieldID is no field.
 type FieldID uint8
@@ -159,7 +159,7 @@ var (
 	auth   = Of(AuthEvent)
 	system = Of(SystemEvent)
 	events = Of(AuthEvent, SystemEvent)
-	served = AllKinds &^ Of(Plain, SystemEvent) // what people do, they do by requests
+	served = Of(APITransaction, DataAccess, DataChange, AuthEvent, ExternalAPI) // what people do, they do by requests
 )
 
 // The values that ECS 8 allows in its categorisation fields.
@@ -279,17 +279,32 @@ func Fields() []Field {
 	return append(out, table[1:]...)
 }
 
-// Field returns the row of f; the zero Field for NoField.
-func (f FieldID) Field() Field { return table[f] }
+// Field returns the row of f; the zero Field for NoField, and for one that is not built in.
+func (f FieldID) Field() Field {
+	if f >= FieldCount {
+		return Field{}
+	}
+	return table[f]
+}
 
 // Name returns the field's path in the document.
-func (f FieldID) Name() string { return table[f].Name }
+func (f FieldID) Name() string {
+	if f >= FieldCount {
+		return ""
+	}
+	return table[f].Name
+}
 
 // Type returns the field's type.
-func (f FieldID) Type() Type { return table[f].Type }
+func (f FieldID) Type() Type {
+	if f >= FieldCount {
+		return 0
+	}
+	return table[f].Type
+}
 
-// In reports whether documents of kind k have the field.
-func (f FieldID) In(k Kind) bool { return table[f].Kinds.Has(k) }
+// In reports whether documents of the built-in kind k have the field.
+func (f FieldID) In(k Kind) bool { return f < FieldCount && table[f].Kinds.Has(k) }
 
 // FieldNamed finds a field of kind k by its path in the document; k may be NoKind for any kind.
 func FieldNamed(name string, k Kind) (FieldID, bool) {

@@ -125,7 +125,7 @@ func TestFieldsOfEachKind(t *testing.T) {
 		}
 		var got []string
 		for f := FieldID(1); f < FieldCount; f++ {
-			if f.In(kind) && !f.common() {
+			if f.In(kind) && !builtin.Common(f) {
 				got = append(got, f.Name())
 			}
 		}

@@ -86,8 +86,8 @@ func sameName(got []byte, want string) bool {
 	return true
 }
 
-// KindSet is a set of kinds.
-type KindSet uint16
+// KindSet is a set of kinds below MaxKinds.
+type KindSet uint32
 
 // Of makes a set of kinds.
 func Of(ks ...Kind) KindSet {
@@ -98,5 +98,5 @@ func Of(ks ...Kind) KindSet {
 	return s
 }
 
-// Has reports whether k is in the set.
-func (s KindSet) Has(k Kind) bool { return s&(1<<k) != 0 }
+// Has reports whether k is in the set. Every kind is in AllKinds.
+func (s KindSet) Has(k Kind) bool { return s&(1<<k) != 0 || s == AllKinds && k != NoKind }

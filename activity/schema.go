@@ -8,11 +8,17 @@ import (
 // CreateSchema returns the JSON Schema (2020-12) of what a sender may give for an activity of kind k, or of any kind
 // where k is NoKind; then a missing kind is fine too, since the agent finds one. Members that the schema does not name
 // are welcome: they go to `details`. The bytes are indented, end with a newline, and are the same every time.
-func CreateSchema(k Kind) []byte { return createSchema.document(k) }
+func CreateSchema(k Kind) []byte { return builtin.CreateSchema(k) }
 
 // ResponseSchema returns the JSON Schema (2020-12) of a stored document of kind k, or of any kind where k is NoKind.
 // It names every member there can be. The bytes are indented, end with a newline, and are the same every time.
-func ResponseSchema(k Kind) []byte { return responseSchema.document(k) }
+func ResponseSchema(k Kind) []byte { return builtin.ResponseSchema(k) }
+
+// CreateSchema is the function CreateSchema for the kinds and fields of m.
+func (m *Model) CreateSchema(k Kind) []byte { return createSchema(m.or()).document(k) }
+
+// ResponseSchema is the function ResponseSchema for the kinds and fields of m.
+func (m *Model) ResponseSchema(k Kind) []byte { return responseSchema(m.or()).document(k) }
 
 // What a value of a type looks like beyond its JSON type; Validate asks the same.
 const (
@@ -26,32 +32,38 @@ func required() []FieldID { return []FieldID{ID, Timestamp, KindField, ActivityT
 
 // A schema is one of the two views of a document.
 type schema struct {
+	model      *Model
 	title, doc string
 	stored     bool // what is stored, not what may be sent
 }
 
-var (
-	createSchema = schema{
+func createSchema(m *Model) schema {
+	return schema{
+		model: m,
 		title: "An activity to create",
 		doc:   "What a sender may give. Members that are not named here are kept in details.",
 	}
-	responseSchema = schema{
+}
+
+func responseSchema(m *Model) schema {
+	return schema{
+		model:  m,
 		title:  "A stored activity",
 		doc:    "What a store holds and the read API returns. Members without a value are absent.",
 		stored: true,
 	}
-)
+}
 
 func (s schema) document(k Kind) []byte {
-	ks := Kinds()
+	ks := s.model.Kinds()
 	if k != NoKind {
 		ks = []Kind{k}
 	}
 	defs := object{{"common", s.common()}}
 	var branches []any
 	for _, k := range ks {
-		defs = append(defs, member{k.String(), s.kind(k)})
-		branches = append(branches, ref(k.String()))
+		defs = append(defs, member{s.model.KindName(k), s.kind(k)})
+		branches = append(branches, ref(s.model.KindName(k)))
 	}
 	if k == NoKind && !s.stored {
 		defs = append(defs, member{"unclassified", s.unclassified()})
@@ -70,7 +82,7 @@ func (s schema) document(k Kind) []byte {
 
 // common describes the fields of every kind, but for the kind itself, by which the branches differ.
 func (s schema) common() object {
-	o := object{{"properties", s.properties(func(f FieldID) bool { return f.common() && f != KindField })}}
+	o := object{{"properties", s.properties(func(f FieldID) bool { return s.model.Common(f) && f != KindField })}}
 	if s.stored {
 		var names []string
 		for _, f := range required() {
@@ -82,8 +94,8 @@ func (s schema) common() object {
 }
 
 func (s schema) kind(k Kind) object {
-	own := s.properties(func(f FieldID) bool { return f.In(k) && !f.common() })
-	kind := object{{"const", k.String()}, {"description", KindField.Field().Doc}}
+	own := s.properties(func(f FieldID) bool { return s.model.In(f, k) && !s.model.Common(f) })
+	kind := object{{"const", s.model.KindName(k)}, {"description", KindField.Field().Doc}}
 	o := object{
 		{"allOf", []any{ref("common")}},
 		{"properties", append(object{{KindField.Name(), kind}}, own...)},
@@ -103,8 +115,8 @@ func (s schema) unclassified() object {
 }
 
 func (s schema) properties(keep func(FieldID) bool) object {
-	return s.members(tree(func(f FieldID) bool {
-		return keep(f) && (s.stored || f.Field().Origin != Agent)
+	return s.members(s.model.tree(func(f FieldID) bool {
+		return keep(f) && (s.stored || s.model.Field(f).Origin != Agent)
 	}))
 }
 
@@ -131,7 +143,7 @@ func (s schema) node(n *node) object {
 }
 
 func (s schema) field(f FieldID) object {
-	row := f.Field()
+	row := s.model.Field(f)
 	o := s.value(f)
 	if row.Values != nil {
 		if row.Type == Keywords {
@@ -145,10 +157,10 @@ func (s schema) field(f FieldID) object {
 
 func (s schema) value(f FieldID) object {
 	str := object{{"type", "string"}}
-	if p := pattern(f); p != "" && (s.stored || f == ID) {
+	if p := s.model.pattern(f); p != "" && (s.stored || f == ID) {
 		str = append(str, member{"pattern", p})
 	}
-	switch f.Type() {
+	switch s.model.FieldType(f) {
 	case Keywords:
 		return object{{"type", "array"}, {"items", str}}
 	case IP:
@@ -179,13 +191,13 @@ func (s schema) value(f FieldID) object {
 }
 
 // pattern returns the regular expression that every value of f matches, or "".
-func pattern(f FieldID) string {
+func (m *Model) pattern(f FieldID) string {
 	switch {
 	case f == ID:
 		return ulidPattern
 	case f == IntegrityHash:
 		return hashPattern
-	case f.Type() == Date:
+	case m.FieldType(f) == Date:
 		return datePattern
 	default:
 		return ""

@@ -15,14 +15,14 @@ type node struct {
 func lists(path string) bool { return path == "redacted" }
 
 // tree nests the fields that keep chooses by their dotted names.
-func tree(keep func(FieldID) bool) []*node {
+func (m *Model) tree(keep func(FieldID) bool) []*node {
 	var root node
-	for f := FieldID(1); f < FieldCount; f++ {
+	for f := FieldID(1); f < m.FieldCount(); f++ {
 		if !keep(f) {
 			continue
 		}
 		at := &root
-		path := strings.Split(f.Name(), ".")
+		path := strings.Split(m.FieldName(f), ".")
 		for i, name := range path {
 			at = at.child(name)
 			at.list = lists(strings.Join(path[:i+1], "."))
@@ -49,6 +49,3 @@ func find(nodes []*node, name string) *node {
 	}
 	return nil
 }
-
-// common reports whether f is a field of every kind.
-func (f FieldID) common() bool { return table[f].Kinds == AllKinds }

@@ -52,8 +52,11 @@ func (e *InvalidError) Error() string {
 // every stored document is.
 //
 // It is for tests and tools; the pipeline makes documents that need no check.
-func Validate(doc []byte) error {
-	v := validator{}
+func Validate(doc []byte) error { return builtin.Validate(doc) }
+
+// Validate is the function Validate for the kinds and fields of m.
+func (m *Model) Validate(doc []byte) error {
+	v := validator{model: m.or()}
 	top, err := decode(doc)
 	if err != nil {
 		v.problem("", err.Error())
@@ -80,7 +83,10 @@ var patterns = map[string]*regexp.Regexp{
 	hashPattern: regexp.MustCompile(hashPattern),
 }
 
-type validator struct{ problems []Problem }
+type validator struct {
+	model    *Model
+	problems []Problem
+}
 
 func (v *validator) problem(pointer, reason string) {
 	v.problems = append(v.problems, Problem{pointer, reason})
@@ -97,11 +103,11 @@ func (v *validator) document(members []decoded) {
 	kind := NoKind
 	for _, m := range members {
 		if s, ok := m.value.(string); ok && m.key == KindField.Name() {
-			kind, _ = ParseKind([]byte(s))
+			kind, _ = v.model.ParseKind([]byte(s))
 		}
 	}
 	all := func(FieldID) bool { return true }
-	v.object("", members, tree(all), kind)
+	v.object("", members, v.model.tree(all), kind)
 	for _, f := range required() {
 		has := func(m decoded) bool { return m.key == f.Name() }
 		if !slices.ContainsFunc(members, has) {
@@ -157,11 +163,11 @@ func (v *validator) nested(at string, value any, n *node, kind Kind) {
 }
 
 func (v *validator) field(at string, value any, f FieldID, kind Kind) {
-	if kind != NoKind && !f.In(kind) {
-		v.problem(at, "is no field of the kind "+kind.String())
+	if kind != NoKind && !v.model.In(f, kind) {
+		v.problem(at, "is no field of the kind "+v.model.KindName(kind))
 		return
 	}
-	switch f.Type() {
+	switch v.model.FieldType(f) {
 	case Keywords:
 		items, ok := value.([]any)
 		if !ok {
@@ -188,7 +194,7 @@ func (v *validator) field(at string, value any, f FieldID, kind Kind) {
 }
 
 func (v *validator) scalar(at string, value any, f FieldID) {
-	switch f.Type() {
+	switch v.model.FieldType(f) {
 	case Bool:
 		if _, ok := value.(bool); !ok {
 			v.problem(at, "is neither true nor false")
@@ -209,16 +215,16 @@ func (v *validator) scalar(at string, value any, f FieldID) {
 			v.problem(at, "is no string")
 			return
 		}
-		if reason := wrong(s, f); reason != "" {
+		if reason := v.model.wrong(s, f); reason != "" {
 			v.problem(at, reason)
 		}
 	}
 }
 
 // wrong says why s is no value of f, or nothing.
-func wrong(s string, f FieldID) string {
-	row := f.Field()
-	if p := pattern(f); p != "" && !patterns[p].MatchString(s) {
+func (m *Model) wrong(s string, f FieldID) string {
+	row := m.Field(f)
+	if p := m.pattern(f); p != "" && !patterns[p].MatchString(s) {
 		switch {
 		case f == ID:
 			return "is no ULID"

@@ -140,7 +140,7 @@ func documents() *rapid.Generator[object] {
 		for _, f := range required() {
 			must[f] = true
 		}
-		return drawn(t, kind, tree(func(f FieldID) bool {
+		return drawn(t, kind, builtin.tree(func(f FieldID) bool {
 			return f.In(kind) && (must[f] || rapid.Bool().Draw(t, f.Name()))
 		}))
 	})

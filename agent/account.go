@@ -5,7 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/pipeline"
 	"github.com/truledgr/activity-agent/pipeline/redact"
 	"github.com/truledgr/activity-agent/sinks"
@@ -55,7 +54,7 @@ func (k *books) enter(b *pipeline.Batch, replay bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.since[b.Number] = time.Now()
-	var kinds [8]int64
+	var kinds [256]int64 // by activity.Kind
 	for i := range b.Records {
 		r := &b.Records[i]
 		switch r.Fate {
@@ -70,9 +69,9 @@ func (k *books) enter(b *pipeline.Batch, replay bool) {
 		}
 		k.a.InFlight++
 	}
-	for _, kind := range activity.Kinds() {
+	for _, kind := range b.Model.Kinds() {
 		if kinds[kind] > 0 {
-			k.a.ByKind[kind.String()] += kinds[kind]
+			k.a.ByKind[b.Model.KindName(kind)] += kinds[kind]
 		}
 	}
 	for d, n := range b.Redactions {

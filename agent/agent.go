@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/agent/deadletter"
 	"github.com/truledgr/activity-agent/agent/ingest"
 	"github.com/truledgr/activity-agent/agent/ingest/journal"
@@ -28,6 +29,7 @@ type Options struct {
 	Streams  []Stream
 	Records  bool // others put records in, by Agent.Intake
 	Pipeline pipeline.Config
+	Model    *activity.Model // the kinds and fields there are; nil for the built-in ones
 	Origin   pipeline.Origin
 	Sink     sinks.Sink // closed by Agent.Close
 	Version  string
@@ -130,7 +132,7 @@ func (a *Agent) open() (err error) {
 	if a.dead, err = deadletter.Open(c.StateDir); err != nil {
 		return err
 	}
-	if a.pipe, err = a.newPipeline(a.o.Pipeline, a.o.Origin); err != nil {
+	if a.pipe, err = a.newPipeline(a.o.Pipeline, a.o.Origin, a.o.Model); err != nil {
 		return err
 	}
 	if err := a.openReceiver(); err != nil {
@@ -303,6 +305,7 @@ func (a *Agent) dispatch(ctx context.Context, ready <-chan *parcel, free chan<- 
 func (a *Agent) intend(ctx context.Context, p *parcel) error {
 	meta := ledger.Meta{Fingerprint: p.fingerprint}
 	a.out.describe(&meta)
+	meta.Target.Kinds = p.batch.Model.CustomNames()
 	p.target = meta.Target
 	err := a.persist(ctx, "intent", func() error { return a.ledger.Append(&p.batch, meta) })
 	if err == nil {

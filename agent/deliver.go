@@ -146,7 +146,7 @@ func (a *Agent) letters(p *parcel) []deadletter.Letter {
 			continue
 		}
 		l := deadletter.Letter{
-			Time: b.Time, Reason: reason, Batch: b.Number, Seq: i, Kind: r.Kind.String(),
+			Time: b.Time, Reason: reason, Batch: b.Number, Seq: i, Kind: b.Model.KindName(r.Kind),
 			Stream: b.Ranges[r.Range].Stream.ID, Path: b.Ranges[r.Range].Stream.Path,
 		}
 		if r.Fate == pipeline.Deliver {

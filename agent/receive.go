@@ -76,7 +76,7 @@ func (a *Agent) openReceiver() (err error) {
 		return nil
 	}
 	if r.intake, err = ingest.NewIntake(ingest.IntakeOptions{
-		Journal: r.journal, Pipeline: a.pipelineOfNow, Now: a.clock.batchTime,
+		Journal: r.journal, Model: a.o.Model, Pipeline: a.pipelineOfNow, Now: a.clock.batchTime,
 	}); err != nil {
 		return err
 	}
@@ -184,7 +184,7 @@ func (f files) Streams() []ledger.Stream {
 func (a *Agent) restore(p *parcel, kept *journal.Batch, number uint64) {
 	defer a.watchdog.enter("restoring a batch")()
 	pipe := a.pipeline()
-	pipe.Restore(&kept.Saved, number, a.clock.batchTime(), &p.batch)
+	pipe.Restore(&kept.Saved, a.o.Model, number, a.clock.batchTime(), &p.batch)
 	p.intent, p.fingerprint = nil, pipe.Fingerprint()
 }
 
@@ -193,5 +193,5 @@ func (a *Agent) pipelineOfNow() (*pipeline.Pipeline, error) {
 	a.mu.Lock()
 	c, o := a.rules, a.origin
 	a.mu.Unlock()
-	return a.newPipeline(c, o)
+	return a.newPipeline(c, o, a.o.Model)
 }

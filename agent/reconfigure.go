@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/agent/tail"
 	"github.com/truledgr/activity-agent/pipeline"
 	"github.com/truledgr/activity-agent/sinks"
@@ -32,7 +33,7 @@ func (a *Agent) Reconfigure(s Settings) error {
 	if s.Sink != nil && s.Sink.InFlight() != a.out.inFlight {
 		return fmt.Errorf("the store takes %d batches at once and not %d: restart the agent", s.Sink.InFlight(), a.out.inFlight)
 	}
-	pipe, err := a.newPipeline(s.Pipeline, s.Origin)
+	pipe, err := a.newPipeline(s.Pipeline, s.Origin, a.o.Model)
 	if err != nil {
 		return err
 	}
@@ -57,9 +58,9 @@ func (a *Agent) Reconfigure(s Settings) error {
 	return nil
 }
 
-func (a *Agent) newPipeline(c pipeline.Config, o pipeline.Origin) (*pipeline.Pipeline, error) {
+func (a *Agent) newPipeline(c pipeline.Config, o pipeline.Origin, m *activity.Model) (*pipeline.Pipeline, error) {
 	return pipeline.New(pipeline.Options{
-		Config: c, AgentID: a.ledger.AgentID(), Chain: a.ledger.Chain(), Origin: o, Version: a.o.Version, Keep: a.o.Retention.Ages(),
+		Config: c, AgentID: a.ledger.AgentID(), Chain: a.ledger.Chain(), Origin: o, Version: a.o.Version, Keep: a.o.Retention.Ages(a.o.Model), Model: m,
 	})
 }
 

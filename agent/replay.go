@@ -81,17 +81,25 @@ func (a *Agent) readable(ctx context.Context, read func() error) error {
 
 // reload makes p of what an intent is about, as it was.
 func (a *Agent) reload(p *parcel, in *ledger.Intent) error {
+	m := a.o.Model.Under(in.Target.Kinds)
 	defer a.watchdog.enter("reading a batch again")()
 	if a.in.journal.Wrote(in) {
 		kept, err := a.in.journal.Reload(in)
 		if err == nil {
-			a.pipeline().Restore(&kept.Saved, in.Number, in.Time, &p.batch)
+			a.pipeline().Restore(&kept.Saved, m, in.Number, in.Time, &p.batch)
 		}
 		return err
 	}
+	pipe := a.pipeline()
+	if m != a.o.Model { // the intent's numbers of kinds are not those of now
+		var err error
+		if pipe, err = a.newPipeline(a.o.Pipeline, a.o.Origin, m); err != nil {
+			return err
+		}
+	}
 	raw, err := a.tailer.Reload(in)
 	if err == nil {
-		a.pipeline().Process(raw, in.Number, in.Time, &p.batch)
+		pipe.Process(raw, in.Number, in.Time, &p.batch)
 		a.tailer.Release(raw)
 	}
 	return err

@@ -36,13 +36,16 @@ type Retention struct {
 // DefaultRetention keeps everything.
 func DefaultRetention() Retention { return Retention{Default: activity.Forever} }
 
-// Days returns for how many days activities of a kind are kept; 0 is for ever.
-func (r Retention) Days(k activity.Kind) int {
+// Days returns for how many days activities of a kind of m are kept; 0 is for ever.
+func (r Retention) Days(m *activity.Model, k activity.Kind) int {
 	own := map[activity.Kind]string{
 		activity.Plain: r.Activity, activity.APITransaction: r.APITransaction, activity.DataAccess: r.DataAccess,
 		activity.DataChange: r.DataChange, activity.AuthEvent: r.AuthEvent, activity.ExternalAPI: r.ExternalAPI,
 		activity.SystemEvent: r.SystemEvent,
 	}[k]
+	if k >= activity.FirstCustom {
+		own = m.Retention(k)
+	}
 	if own == "" {
 		own = r.Default
 	}
@@ -51,24 +54,24 @@ func (r Retention) Days(k activity.Kind) int {
 }
 
 // Limited reports whether anything is not kept for ever.
-func (r Retention) Limited() bool { return len(r.limits(time.Time{})) > 0 }
+func (r Retention) Limited(m *activity.Model) bool { return len(r.limits(m, time.Time{})) > 0 }
 
 // Ages returns how long each kind is kept, by activity.Kind; 0 is for ever.
-func (r Retention) Ages() []time.Duration {
+func (r Retention) Ages(m *activity.Model) []time.Duration {
 	var out []time.Duration
-	for _, k := range activity.Kinds() {
+	for _, k := range m.Kinds() {
 		for int(k) >= len(out) {
 			out = append(out, 0)
 		}
-		out[k] = time.Duration(r.Days(k)) * 24 * time.Hour
+		out[k] = time.Duration(r.Days(m, k)) * 24 * time.Hour
 	}
 	return out
 }
 
 // limits returns what has expired at a time.
-func (r Retention) limits(at time.Time) (out []sinks.Limit) {
-	for _, k := range activity.Kinds() {
-		if days := r.Days(k); days > 0 {
+func (r Retention) limits(m *activity.Model, at time.Time) (out []sinks.Limit) {
+	for _, k := range m.Kinds() {
+		if days := r.Days(m, k); days > 0 {
 			out = append(out, sinks.Limit{Kind: k, Before: at.AddDate(0, 0, -days)})
 		}
 	}
@@ -108,7 +111,7 @@ type keeper struct {
 
 // newKeeper returns nil where nothing is to be deleted.
 func (a *Agent) newKeeper() *keeper {
-	if _, able := a.o.Sink.(sinks.Expirer); !able || !a.o.Retention.Limited() || a.o.ExitWhenIdle > 0 {
+	if _, able := a.o.Sink.(sinks.Expirer); !able || !a.o.Retention.Limited(a.o.Model) || a.o.ExitWhenIdle > 0 {
 		return nil
 	}
 	every := a.o.LookForExpired
@@ -155,8 +158,8 @@ func (k *keeper) round(ctx context.Context) error {
 		return err
 	}
 	for {
-		limits := k.ages.limits(k.agent.o.Now())
-		if again && !x.Within(limits) {
+		limits := k.ages.limits(k.agent.o.Model, k.agent.o.Now())
+		if again && !x.Within(k.agent.o.Model, limits) {
 			k.agent.log.Warn("a deletion that was begun is not gone on with: activities are kept for longer now", zap.String("kind", x.Kind))
 			again = false
 		}

@@ -29,11 +29,11 @@ func TestRetentionIsByKind(t *testing.T) {
 	t.Parallel()
 	r := Retention{Default: "13m", AuthEvent: "2y", SystemEvent: "forever"}
 	for k, want := range map[activity.Kind]int{activity.Plain: 403, activity.AuthEvent: 732, activity.SystemEvent: 0, activity.DataChange: 403} {
-		if got := r.Days(k); got != want {
+		if got := r.Days(nil, k); got != want {
 			t.Errorf("%v: got %d days, want %d", k, got, want)
 		}
 	}
-	if DefaultRetention().Limited() || !r.Limited() || !(Retention{Default: "forever", DataAccess: "1d"}).Limited() {
+	if DefaultRetention().Limited(nil) || !r.Limited(nil) || !(Retention{Default: "forever", DataAccess: "1d"}).Limited(nil) {
 		t.Error("what is limited, and what not")
 	}
 }
@@ -55,7 +55,7 @@ func agingStores(t *testing.T, periods []string, each func(t *testing.T, s *agin
 		c := sqlite.Config{Path: filepath.Join(s.dir, "store.db")}
 		s.open = func() sinks.Sink { return opened(sqlite.Open(c, sqlite.Options{}))(t) }
 		s.reader = func() search.Store {
-			r := opened(sqlite.OpenReader(c))(t)
+			r := opened(sqlite.OpenReader(c, nil))(t)
 			t.Cleanup(func() { _ = r.Close() })
 			return r
 		}
@@ -73,7 +73,7 @@ func agingStores(t *testing.T, periods []string, each func(t *testing.T, s *agin
 				if status, answer := node.Do(t, "POST", "/"+c.IndexPrefix+"*/_refresh", ""); status != 200 {
 					t.Fatalf("refresh: %d %s", status, answer)
 				}
-				r := opened(elasticsearch.OpenReader(c))(t)
+				r := opened(elasticsearch.OpenReader(c, nil))(t)
 				t.Cleanup(func() { _ = r.Close() })
 				return r
 			}
@@ -153,7 +153,7 @@ func (s *aging) count(filters string) int64 {
 		k, v, _ := strings.Cut(f, "=")
 		values[k] = append(values[k], v)
 	}
-	q, err := search.Parse(values, nil, time.Now())
+	q, err := search.Parse(nil, values, nil, time.Now())
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func (s *aging) count(filters string) int64 {
 // events returns the details of the events of deletions.
 func (s *aging) events() (out []map[string]any) {
 	s.t.Helper()
-	q, err := search.Parse(map[string][]string{"activity_type": {"retention_deleted"}, "limit": {"1000"}}, nil, time.Now())
+	q, err := search.Parse(nil, map[string][]string{"activity_type": {"retention_deleted"}, "limit": {"1000"}}, nil, time.Now())
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -289,7 +289,7 @@ func TestACrashWhileDeleting(t *testing.T) {
 		stop()
 		keep := Retention{Default: "forever", DataAccess: "100d"}
 		sink := s.open().(sinks.Expirer)
-		x, ok, err := sink.Expired(t.Context(), keep.limits(now))
+		x, ok, err := sink.Expired(t.Context(), keep.limits(nil, now))
 		if err != nil || !ok {
 			t.Fatal(ok, err)
 		}
@@ -344,7 +344,7 @@ func TestAClockThatStepsDeletesNothing(t *testing.T) {
 func TestRecordsOlderThanTheirRetentionAreOfNow(t *testing.T) {
 	t.Parallel()
 	p, err := pipeline.New(pipeline.Options{
-		Config: pipeline.DefaultConfig(), AgentID: "test", Keep: Retention{Default: "forever", AuthEvent: "30d", DataAccess: "10y"}.Ages(),
+		Config: pipeline.DefaultConfig(), AgentID: "test", Keep: Retention{Default: "forever", AuthEvent: "30d", DataAccess: "10y"}.Ages(nil),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -105,7 +105,7 @@ func liteStoreOf(t *testing.T, keep func(person, activity.Kind) bool) search.Sto
 		t.Fatal(err)
 	}
 	fill(t, s, keep)
-	r, err := sqlite.OpenReader(c)
+	r, err := sqlite.OpenReader(c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func elasticStore(t *testing.T) search.Store {
 	}
 	fill(t, s, everything)
 	n.MustDo(t, "POST", "/"+c.IndexPrefix+"-*/_refresh", "", nil)
-	r, err := elasticsearch.OpenReader(c)
+	r, err := elasticsearch.OpenReader(c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,6 +163,7 @@ func serve(t *testing.T, store search.Store, edit func(*Options)) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.failures = newLimiter(1_000_000) // all come from one address
 	return s
 }
 
@@ -210,7 +211,7 @@ func recorderOf(t *testing.T, edit func(*pipeline.Config)) (Recorder, *sqlite.Re
 			t.Error(err)
 		}
 	})
-	r, err := sqlite.OpenReader(c)
+	r, err := sqlite.OpenReader(c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/activity/search"
 	"github.com/truledgr/activity-agent/api/live"
 )
@@ -41,10 +42,11 @@ func following() *streaming {
 var liveDoc = doc{
 	summary: "What arrives, as it arrives: server-sent events, or a WebSocket on upgrade",
 	params: []param{
-		{"after", "go on after the event with this id; the header Last-Event-ID does the same", nil},
-		{"kind", "of these kinds; from, to, q, fields and conditions on fields as for lists", nil},
+		{name: "after", text: "go on after the event with this id"},
+		{name: "Last-Event-ID", text: "the same, as browsers send it", header: true},
 	},
-	media: []string{"text/event-stream"},
+	without: []string{"limit", "offset", "cursor", "sort"},
+	media:   []string{"text/event-stream"},
 }
 
 // A channel is how events get to a live reader: server-sent events or a WebSocket.
@@ -58,7 +60,7 @@ type channel interface {
 
 // liveAnswer sends what arrives, until the client goes, reads too slowly, or the server ends.
 func liveAnswer(v *view, w *stream, r *http.Request, now time.Time) error {
-	q, after, err := liveQuestion(r, now)
+	q, after, err := liveQuestion(v.model, r, now)
 	if err != nil {
 		return err
 	}
@@ -78,7 +80,7 @@ func liveAnswer(v *view, w *stream, r *http.Request, now time.Time) error {
 }
 
 // liveQuestion reads the parameters. There are no pages here.
-func liveQuestion(r *http.Request, now time.Time) (q search.Query, after string, err error) {
+func liveQuestion(m *activity.Model, r *http.Request, now time.Time) (q search.Query, after string, err error) {
 	params, err := parameters(r)
 	if err != nil {
 		return q, "", err
@@ -92,7 +94,7 @@ func liveQuestion(r *http.Request, now time.Time) (q search.Query, after string,
 			return q, "", &search.ParamError{Param: name, Problem: "is for lists: activities come as they arrive"}
 		}
 	}
-	q, err = search.Parse(params, nil, now)
+	q, err = search.Parse(m, params, nil, now)
 	return q, after, err
 }
 
@@ -134,7 +136,7 @@ func follow(ctx context.Context, sub *live.Subscription, c channel, fields []str
 var (
 	errBeat     = errors.New("nothing for a while")
 	errNoLonger = errors.New("the token is no longer valid")
-	errOrigin   = errors.New("pages of this origin may not open a WebSocket here: api.live.origins names those that may")
+	errOrigin   = errors.New("pages of this origin may not open a WebSocket here: api.cors_origins names those that may")
 )
 
 // endReason is what a live reader is told.
@@ -225,7 +227,7 @@ func protocolToken(r *http.Request) (string, bool) {
 func (s *stream) originAllowed(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	u, err := url.Parse(origin)
-	return origin == "" || err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host) || slices.Contains(s.config.Live.Origins, origin)
+	return origin == "" || err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host) || slices.Contains(s.config.CORSOrigins, origin)
 }
 
 // serveSocket speaks WebSocket (RFC 6455): one JSON object a message.

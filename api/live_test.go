@@ -47,7 +47,7 @@ func newSource(t *testing.T, kind string) *source {
 	if kind == "sqlite" {
 		c := sqlite.Config{Path: filepath.Join(t.TempDir(), "a.db")}
 		if s.sink, err = sqlite.Open(c, sqlite.Options{}); err == nil {
-			reader, err = sqlite.OpenReader(c)
+			reader, err = sqlite.OpenReader(c, nil)
 		}
 	} else {
 		n := estest.Shared(t)
@@ -55,7 +55,7 @@ func newSource(t *testing.T, kind string) *source {
 		c.Addresses, c.IndexPrefix = []string{n.URL()}, n.Prefix(t)
 		s.settle = func() { n.MustDo(t, "POST", "/"+c.IndexPrefix+"-*/_refresh", "", nil) }
 		if s.sink, err = elasticsearch.Open(c, elasticsearch.Options{}); err == nil {
-			reader, err = elasticsearch.OpenReader(c)
+			reader, err = elasticsearch.OpenReader(c, nil)
 		}
 	}
 	if err != nil {
@@ -381,7 +381,7 @@ func status(t *testing.T, target, bearer string, header http.Header) (int, strin
 func TestPagesOfOthersOpenNoWebSocket(t *testing.T) {
 	t.Parallel()
 	src := newSource(t, "sqlite")
-	base := hosted(t, serve(t, src.store, func(o *Options) { o.Config.Live.Origins = []string{"https://app.example.com"} }))
+	base := hosted(t, serve(t, src.store, func(o *Options) { o.Config.CORSOrigins = []string{"https://app.example.com"} }))
 	bearer := token(t, jwt.MapClaims{"sub": "ann"})
 	for origin, want := range map[string]bool{
 		"": true, base: true, "https://app.example.com": true, "https://app.example.com.evil.example": false, "http://app.example.com": false, "null": false,

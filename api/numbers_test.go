@@ -54,7 +54,7 @@ func TestNumbersAreThoseOfWhatIsSeen(t *testing.T) {
 		}
 		alone := serve(t, liteStoreOf(t, g.sees), func(o *Options) { o.Config.Auth.Anonymous = string(access.Auditor) })
 		compared := 0
-		for _, rt := range routes() {
+		for _, rt := range routes(nil) {
 			if !numeric(rt) {
 				continue
 			}

@@ -21,7 +21,7 @@ import (
 func TestEveryStreamedRouteIsTestedForIsolation(t *testing.T) {
 	t.Parallel()
 	tested := map[string]bool{"/activities/export": true, "/activities/live": true}
-	for _, rt := range routes() {
+	for _, rt := range routes(nil) {
 		if rt.stream != nil && !tested[rt.path] {
 			t.Errorf("%s is not", rt.path)
 		}
@@ -105,7 +105,7 @@ func exported(t *testing.T, f export.Format, w *httptest.ResponseRecorder) (docs
 				continue
 			}
 			if header == nil {
-				header = export.Columns(nil, nil)
+				header = export.Columns(nil, nil, nil)
 			}
 			doc := map[string]string{}
 			for i, cell := range row {

@@ -117,7 +117,7 @@ func TestAnExportOfAMillion(t *testing.T) {
 	if err := sink.Close(); err != nil {
 		t.Fatal(err)
 	}
-	store, err := sqlite.OpenReader(c)
+	store, err := sqlite.OpenReader(c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

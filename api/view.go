@@ -15,6 +15,7 @@ import (
 
 // A view is the store as one caller may see it. It is the only place where isolation is added, and all that handlers have.
 type view struct {
+	model  *activity.Model
 	store  search.Store
 	hub    *live.Hub // nil where the store tells nothing of arrivals
 	caller access.Caller
@@ -104,14 +105,14 @@ func (v *view) ofOthers() error {
 
 // own reports whether q asks for what the caller did alone.
 func (v *view) own(q *search.Query) bool {
-	return v.user != "" && slices.ContainsFunc(q.Where, func(c search.Condition) bool {
+	return v.user != "" && !v.caller.AllTenants && slices.ContainsFunc(q.Where, func(c search.Condition) bool {
 		return c.Field == activity.UserID && c.Op == search.Any && len(c.Values) == 1 && c.Values[0] == v.user
 	})
 }
 
 // kinds are those that the caller may see.
 func (v *view) kinds() []activity.Kind {
-	all := activity.Kinds()
+	all := v.model.Kinds()
 	if !v.caller.Role.Sees() {
 		all = slices.DeleteFunc(slices.Clone(all), func(k activity.Kind) bool { return k == activity.SystemEvent })
 	}
@@ -161,7 +162,7 @@ func (v *view) sees(doc json.RawMessage) bool {
 		}
 		return s
 	}
-	kind, ok := activity.ParseKind([]byte(text(activity.KindField)))
+	kind, ok := v.model.ParseKind([]byte(text(activity.KindField)))
 	if !ok || !slices.Contains(v.kinds(), kind) {
 		return false
 	}

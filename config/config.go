@@ -22,6 +22,7 @@ import (
 	"reflect"
 	"syscall"
 
+	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/agent"
 	"github.com/truledgr/activity-agent/agent/ingest"
 	"github.com/truledgr/activity-agent/agent/tail"
@@ -35,17 +36,20 @@ import (
 
 // Config is a whole configuration file. Printing it in any way masks its secrets; its sections do not mask theirs.
 type Config struct {
-	Agent     agent.Config    `yaml:"agent"`
-	Files     []tail.Config   `yaml:"files"`
-	Ingest    ingest.Config   `yaml:"ingest"`
-	Pipeline  pipeline.Config `yaml:"pipeline"`
-	Store     Store           `yaml:"store"`
-	Retention agent.Retention `yaml:"retention"`
-	API       api.Config      `yaml:"api"`
-	Admin     agent.Admin     `yaml:"admin"`
-	Log       Log             `yaml:"log"`
-	Tests     []Test          `yaml:"tests"`
+	Agent     agent.Config          `yaml:"agent"`
+	Files     []tail.Config         `yaml:"files"`
+	Ingest    ingest.Config         `yaml:"ingest"`
+	Kinds     []activity.KindConfig `yaml:"kinds"`
+	Pipeline  pipeline.Config       `yaml:"pipeline"`
+	Store     Store                 `yaml:"store"`
+	Retention agent.Retention       `yaml:"retention"`
+	API       api.Config            `yaml:"api"`
+	Admin     agent.Admin           `yaml:"admin"`
+	Log       Log                   `yaml:"log"`
+	Tests     []Test                `yaml:"tests"`
 
+	// model is what Kinds declare.
+	model *activity.Model
 	// masked holds the paths of values that came out of a ${file:…}: they are printed like secrets.
 	masked map[string]bool
 	// sources holds the files that the configuration was read from.
@@ -102,6 +106,9 @@ func start(t reflect.Type) reflect.Value {
 	}
 	return reflect.Zero(t)
 }
+
+// Model returns the kinds and fields there are: nil where the file declares none of its own.
+func (c *Config) Model() *activity.Model { return c.model }
 
 // maxSize bounds a configuration file, in bytes.
 const maxSize = 1 << 20
@@ -166,6 +173,6 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 	if len(d.errs) > 0 {
 		return nil, d.errs.sorted()
 	}
-	c.masked, c.sources = d.masked, d.sources
+	c.masked, c.sources, c.model = d.masked, d.sources, d.model
 	return c, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/agent"
 )
 
@@ -30,6 +31,9 @@ type decoder struct {
 	masked  map[string]bool // see Config
 	sources []string        // see Config
 	values  int             // decoded so far
+	model   *activity.Model // see Config
+	// undeclared says that the file declares kinds in a wrong way, so that names of kinds cannot be checked.
+	undeclared bool
 }
 
 // place says where a value stands among the keys.
@@ -115,7 +119,11 @@ func (d *decoder) section(n *yaml.Node, v reflect.Value, at place) {
 	before := len(d.errs)
 	given := map[string]*yaml.Node{}
 	wrong := map[string]bool{}
-	for _, p := range d.pairs(n, at) {
+	pairs := d.pairs(n, at)
+	if at.path == "" {
+		slices.SortStableFunc(pairs, kindsFirst)
+	}
+	for _, p := range pairs {
 		field, secret, ok := fieldOf(v, p.key.Value)
 		if !ok {
 			wrong[""], wrong[d.unknown(p.key, v.Type(), at)] = true, true
@@ -131,8 +139,8 @@ func (d *decoder) section(n *yaml.Node, v reflect.Value, at place) {
 	if !d.done() {
 		d.require(n, v, at, given, wrong)
 	}
-	if whole := rules[at.rule].whole; whole != nil && len(d.errs) == before {
-		for _, err := range whole(v.Interface()) {
+	if whole := rules[at.rule].whole; whole != nil && len(d.errs) == before && !d.undeclared {
+		for _, err := range whole(d.model, v.Interface()) {
 			problem, advice, _ := strings.Cut(err.Error(), "; ")
 			d.fail(n, at, problem, advice)
 		}
@@ -223,6 +231,7 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, at place) {
 		return
 	}
 	v.SetZero()
+	before := len(d.errs)
 	for i, c := range n.Content {
 		if d.done() {
 			return
@@ -231,6 +240,11 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, at place) {
 		e.Set(start(e.Type()))
 		d.value(c, e, at.item(i))
 		v.Set(reflect.Append(v, e))
+	}
+	if at.rule == "kinds" {
+		if d.undeclared = len(d.errs) > before; !d.undeclared {
+			d.declare(n, v, at)
+		}
 	}
 }
 
@@ -262,7 +276,11 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, at place) {
 		d.mistyped(n, at, want, hint(text, v, r, at.secret || expanded), expanded)
 		return
 	}
-	if problem, advice := r.check(v, fallback, at.secret || expanded); problem != "" {
+	problem, advice := r.check(v, fallback, at.secret || expanded)
+	if r.named != nil && !d.undeclared {
+		problem, advice = r.named(d.model, v.String())
+	}
+	if problem != "" {
 		if expanded && !at.secret {
 			problem += ", from " + asWritten(n)
 		}

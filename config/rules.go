@@ -34,8 +34,9 @@ type rule struct {
 	min, max int64    // bounds of a number, a size or a duration (ns); max 0 is none
 	size     bool     // an int that counts bytes
 	text     func(string) (problem, advice string)
-	whole    func(section any) []error // checks a section whose keys are right by themselves
-	restart  bool                      // a running agent cannot take up a change
+	named    func(m *activity.Model, s string) (problem, advice string) // of a text that names a kind
+	whole    func(m *activity.Model, section any) []error               // checks a section whose keys are right by themselves
+	restart  bool                                                       // a running agent cannot take up a change
 }
 
 const (
@@ -76,20 +77,27 @@ var rules = map[string]rule{
 	"ingest.max_body":                             {restart: true, size: true, min: 1 << 10, max: 16 << 20},
 	"ingest.max_connections":                      {restart: true, min: 1, max: 10_000},
 	"ingest.disk_budget":                          {restart: true, size: true, min: 64 << 20},
+	"kinds":                                       {restart: true},
+	"kinds[].name":                                {need: "give it a name, such as card_payment"},
+	"kinds[].retention":                           {text: kindAge},
+	"kinds[].category[]":                          {enum: activity.ECSCategories()},
+	"kinds[].type[]":                              {enum: activity.ECSTypes()},
+	"kinds[].fields[].name":                       {need: "give it a name, such as card_network"},
+	"kinds[].fields[].type":                       {need: "write the type of its values, such as keyword or double", enum: activity.FieldTypes()},
 	"pipeline.redact.fields[]":                    {text: fieldName},
 	"pipeline.redact.allow[]":                     {text: fieldName},
 	"pipeline.redact.detect":                      {need: "write default, none, or names of detectors", text: detectors},
 	"pipeline.redact.action":                      {enum: []string{"mask", "partial", "hash", "drop"}},
 	"pipeline.redact.rules[].fields[]":            {text: fieldName},
 	"pipeline.redact.rules[].detect[]":            {text: oneDetector},
-	"pipeline.redact.rules[].kinds[]":             {text: kindName},
+	"pipeline.redact.rules[].kinds[]":             {named: kindName},
 	"pipeline.redact.rules[].action":              {enum: []string{"mask", "partial", "hash", "drop", "keep"}},
 	"pipeline.redact.only[]":                      {text: fieldName},
 	"pipeline.redact.identity":                    {enum: []string{"keep", "hash"}},
 	"pipeline.redact":                             {whole: redaction},
 	"pipeline.classify[].name":                    {need: "give it a name, by which its lines are counted", text: printable},
 	"pipeline.classify[].when":                    {need: `write a condition, such as level == "debug"`, text: condition},
-	"pipeline.classify[].kind":                    {text: kindName},
+	"pipeline.classify[].kind":                    {named: kindName},
 	"pipeline.classify[]":                         {whole: oneRule},
 	"pipeline":                                    {whole: allRules},
 	"tests[].line":                                {need: `write a line of the log, such as '{"msg":"hi"}'`},
@@ -125,7 +133,7 @@ var rules = map[string]rule{
 	"store.elasticsearch.concurrency":             {restart: true, min: 1, max: 16},
 	"store.file.path":                             {restart: true, need: "name the file to append to, such as ./activities.ndjson, or \"-\" for standard output"},
 	"api":                                         {whole: readAPI},
-	"api.listen":                                  {restart: true, need: "name an address, such as 127.0.0.1:8481", text: address},
+	"api.listen":                                  {restart: true, text: address},
 	"api.auth.jwt.secret":                         {restart: true},
 	"api.auth.jwt.jwks_url":                       {restart: true},
 	"api.auth.jwt.issuer":                         {restart: true},
@@ -137,12 +145,13 @@ var rules = map[string]rule{
 	"api.auth.api_keys":                           {restart: true, need: "name the file of keys, such as ./activity-data/api-keys.yaml"},
 	"api.auth.anonymous":                          {restart: true, enum: []string{"", "auditor", "admin"}},
 	"api.rate_limit":                              {restart: true, min: 1, max: 1_000_000},
+	"api.cors_origins":                            {restart: true},
+	"api.cors_origins[]":                          {text: webOrigin},
 	"api.record_reads":                            {restart: true, enum: []string{"required", "best_effort", "off"}},
-	"api.state_dir":                               {restart: true, need: "name a directory, such as ./activity-data/api-state"},
+	"api.state_dir":                               {restart: true},
 	"api.amend_own":                               {restart: true},
 	"api.exports":                                 {restart: true, min: 1, max: 1000},
 	"api.live.per_caller":                         {restart: true, min: 1, max: 1000},
-	"api.live.origins":                            {restart: true},
 	"admin.listen":                                {restart: true, text: address},
 	"log.level":                                   {enum: []string{"debug", "info", "warn", "error"}},
 	"log.format":                                  {restart: true, enum: []string{"auto", "json", "text"}},
@@ -166,6 +175,9 @@ func (r rule) checkEnum(s, fallback string, hidden bool) (problem, advice string
 		return "", ""
 	}
 	problem, advice = "expected one of "+strings.Join(r.enum, ", "), "the default is `"+fallback+"`"
+	if !slices.Contains(r.enum, fallback) {
+		advice = "write one of them"
+	}
 	if hidden {
 		return problem + "; this is none of them", advice
 	}
@@ -286,6 +298,14 @@ func ingestAddress(s string) (problem, advice string) {
 	return problem, advice
 }
 
+// webOrigin checks where web pages may come from.
+func webOrigin(s string) (problem, advice string) {
+	if advice = api.CheckOrigin(s); advice != "" {
+		problem = "this is not the origin of a web page"
+	}
+	return problem, advice
+}
+
 // fileMode checks a mode in octal digits.
 func fileMode(s string) (problem, advice string) {
 	if _, err := ingest.ParseMode(s); err != nil {
@@ -335,9 +355,9 @@ func kindAge(s string) (problem, advice string) {
 }
 
 // together checks what sections say together.
-func together(whole any) []error {
+func together(m *activity.Model, whole any) []error {
 	c := whole.(Config)
-	if c.Store.File != nil && c.Retention.Limited() {
+	if c.Store.File != nil && c.Retention.Limited(m) {
 		return []error{errors.New("retention: nothing is ever deleted from store.file; remove retention, and rotate the file yourself")}
 	}
 	return nil
@@ -399,14 +419,14 @@ func condition(s string) (problem, advice string) {
 }
 
 // oneRule checks what the keys of a rule of pipeline.classify say together.
-func oneRule(section any) []error {
-	_, err := userrule.New(section.(userrule.Config))
+func oneRule(m *activity.Model, section any) []error {
+	_, err := userrule.New(section.(userrule.Config), m)
 	return unjoined(err)
 }
 
 // allRules checks what the rules of pipeline.classify, which are right by themselves, say together.
-func allRules(section any) []error {
-	_, err := userrule.CompileAll(section.(pipeline.Config).Classify)
+func allRules(m *activity.Model, section any) []error {
+	_, err := userrule.CompileAll(section.(pipeline.Config).Classify, m)
 	return unjoined(err)
 }
 
@@ -417,15 +437,11 @@ func unjoined(err error) []error {
 	return nil
 }
 
-func kindName(s string) (problem, advice string) {
+func kindName(m *activity.Model, s string) (problem, advice string) {
 	if s == "" {
 		return "", ""
 	}
-	var names []string
-	for _, k := range activity.Kinds() {
-		names = append(names, k.String())
-	}
-	return oneOf(s, names, "there is no such kind")
+	return oneOf(s, m.Field(activity.KindField).Values, "there is no such kind")
 }
 
 func oneOf(name string, names []string, otherwise string) (problem, advice string) {
@@ -439,13 +455,13 @@ func oneOf(name string, names []string, otherwise string) (problem, advice strin
 }
 
 // redaction checks what the keys of pipeline.redact say together.
-func redaction(section any) []error {
-	_, err := redact.Compile(section.(redact.Config))
+func redaction(m *activity.Model, section any) []error {
+	_, err := redact.Compile(section.(redact.Config), m)
 	return unjoined(err)
 }
 
 // readAPI checks what the keys of api say together.
-func readAPI(section any) []error {
+func readAPI(_ *activity.Model, section any) []error {
 	c := section.(api.Config)
 	return c.Auth.Check(c.Listen)
 }

@@ -123,7 +123,7 @@ func TestActions(t *testing.T) {
 
 // pseudonym returns what action hash makes of a whole value.
 func pseudonym(value string) string {
-	p, err := redact.Compile(redact.Config{Detect: "default", Action: "hash", HashKey: testKey, Fields: []string{"x"}})
+	p, err := redact.Compile(redact.Config{Detect: "default", Action: "hash", HashKey: testKey, Fields: []string{"x"}}, nil)
 	if err != nil {
 		panic(err)
 	}

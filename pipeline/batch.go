@@ -151,6 +151,8 @@ type Batch struct {
 	Ranges  []Range
 	Pieces  []Piece
 	Records []Record
+	// Model is what numbers the kinds of Records; nil for the built-in ones alone.
+	Model *activity.Model
 	// Redactions counts what was removed, by redact.Detector; Panics the records set aside for a bug, the first of which
 	// came from PanicAt: functions and lines of the source, nothing of a record.
 	Redactions Redactions

@@ -165,7 +165,7 @@ func (p *Pipeline) classify() (kind activity.Kind, by string) {
 	if p.rec.tape.Nodes[0].Type != tape.Object {
 		return activity.SystemEvent, "json_value"
 	}
-	if k, by := r.named(); k != activity.NoKind {
+	if k, by := r.named(p.model); k != activity.NoKind {
 		return k, by
 	}
 	if w := r.recognise(p.conventions); w != nil {
@@ -195,7 +195,7 @@ func (r *reading) own(fs ...activity.FieldID) bool {
 }
 
 // named finds a kind that the record names itself.
-func (r *reading) named() (activity.Kind, string) {
+func (r *reading) named(m *activity.Model) (activity.Kind, string) {
 	for _, c := range []struct {
 		role role
 		by   string
@@ -206,7 +206,7 @@ func (r *reading) named() (activity.Kind, string) {
 		{role(activity.EventType), "event_type"},
 	} {
 		if v := r.value(c.role); v != nil {
-			if k, ok := activity.ParseKind(v); ok {
+			if k, ok := m.ParseKind(v); ok && (k < activity.FirstCustom || c.role == role(activity.KindField)) {
 				return k, c.by
 			}
 		}

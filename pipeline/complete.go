@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/truledgr/activity-agent/activity"
@@ -50,13 +51,14 @@ var elsewhere = []detour{
 // field stays untaken, and goes to details.
 func (p *Pipeline) complete(kind activity.Kind) {
 	r := &p.rec
-	r.fields, r.filled = [activity.FieldCount]uint32{}, roleSet{}
+	r.fields, r.filled = [activity.MaxFields]uint32{}, roleSet{}
 	if r.reading.tape == nil {
 		return
 	}
 	if r.rule != nil {
 		p.move(kind)
 	}
+	p.takeDeclared(kind)
 	p.moveStatus(kind)
 	p.moveMethod(kind)
 	if v := r.reading.value(roleEvent); v != nil && bytes.IndexByte(v, ' ') < 0 {
@@ -66,7 +68,7 @@ func (p *Pipeline) complete(kind activity.Kind) {
 	r.reading.set.all(&p.constant.own[kind], func(f uint8) {
 		p.take(activity.FieldID(f), r.reading.nodes[f])
 	})
-	p.take(activity.KindField, r.kindNode())
+	p.take(activity.KindField, p.kindNode())
 	for i := range p.constant.elsewhere[kind] {
 		if e := &p.constant.elsewhere[kind][i]; r.reading.set.has(uint8(e.role)) {
 			p.take(e.field, r.reading.nodes[e.role])
@@ -83,7 +85,7 @@ func (p *Pipeline) move(kind activity.Kind) {
 	r := &p.rec
 	for _, m := range r.rule.Moves {
 		n := r.reading.at(m.Path)
-		if n == 0 || !m.Field.In(kind) || r.fields[m.Field] != 0 {
+		if n == 0 || !p.model.In(m.Field, kind) || r.fields[m.Field] != 0 {
 			continue
 		}
 		if p.take(m.Field, n); m.Copy && r.fields[m.Field] != 0 {
@@ -100,23 +102,50 @@ func (p *Pipeline) move(kind activity.Kind) {
 }
 
 // kindNode is the member that named the kind, if its name is "kind".
-func (r *draft) kindNode() uint32 {
+func (p *Pipeline) kindNode() uint32 {
+	r := &p.rec
 	n := r.reading.nodes[activity.KindField]
 	if r.rule != nil && r.rule.Kind != activity.NoKind {
 		return 0
 	}
 	if v := r.reading.value(role(activity.KindField)); v != nil {
-		if _, ok := activity.ParseKind(v); ok {
+		if _, ok := p.model.ParseKind(v); ok {
 			return n
 		}
 	}
 	return 0
 }
 
+// A declared field is one of the configuration. It is found by its own name, in any of the ways that names are spelled.
+type declared struct {
+	field  activity.FieldID
+	names  []string
+	values []string // the only ones, where the set is closed
+}
+
+// takeDeclared gives members of the line to the fields that the configuration declares for the kind. They go first: who
+// declares a field knows what its name means.
+func (p *Pipeline) takeDeclared(kind activity.Kind) {
+	for i := range p.constant.declared[kind] {
+		d := &p.constant.declared[kind][i]
+		for _, name := range d.names {
+			if n := p.rec.tape.Member(0, name); n != 0 && d.admits(&p.rec.tape, n) {
+				p.take(d.field, n)
+				break
+			}
+		}
+	}
+}
+
+// admits reports whether a value is one of those that the field may have.
+func (d *declared) admits(t *tape.Tape, n uint32) bool {
+	return d.values == nil || t.Nodes[n].Type == tape.String && slices.Contains(d.values, string(t.Raw(&t.Nodes[n])))
+}
+
 // moveStatus reads a `status` that is an HTTP status code as one, where the kind has such a field and none is given.
 func (p *Pipeline) moveStatus(kind activity.Kind) {
 	r := &p.rec.reading
-	if activity.StatusCode.In(kind) && r.nodes[activity.StatusCode] == 0 && statusCode(r.tape, r.nodes[activity.Status]) != 0 {
+	if p.constant.own[kind].has(uint8(activity.StatusCode)) && r.nodes[activity.StatusCode] == 0 && statusCode(r.tape, r.nodes[activity.Status]) != 0 {
 		r.nodes[activity.StatusCode], r.nodes[activity.Status] = r.nodes[activity.Status], 0
 		r.set.add(uint8(activity.StatusCode))
 	}
@@ -153,31 +182,32 @@ func (p *Pipeline) take(f activity.FieldID, n uint32) {
 	if n == 0 || r.fields[f] != 0 || r.tape.Nodes[n].Flags&tape.Taken != 0 {
 		return
 	}
-	n, ok := r.fits(f, n)
+	n, ok := r.fits(p.constant.types[f], n)
 	if !ok {
 		return
 	}
 	r.fields[f] = n
-	r.filled.add(uint8(f))
+	if f < activity.FieldCount {
+		r.filled.add(uint8(f))
+	}
 	r.tape.Nodes[n].Flags |= tape.Taken
 }
 
 // fits reports whether a value can be written with the field's type, and returns the node to write: of an array of one
 // its element.
-func (r *draft) fits(f activity.FieldID, i uint32) (uint32, bool) {
+func (r *draft) fits(typ activity.Type, i uint32) (uint32, bool) {
 	t := &r.tape
 	n := &t.Nodes[i]
-	typ := f.Type()
 	if n.Type == tape.Array && typ != activity.Keywords && typ != activity.Free {
 		if n.Children != 1 && (typ != activity.IP || n.Children == 0) {
 			return 0, false
 		}
 		i++
 		if n.Children > 1 { // of several addresses the first; all stay in details
-			return r.fits(f, i)
+			return r.fits(typ, i)
 		}
 		n.Flags |= tape.Taken // the array, for its element
-		if m, ok := r.fits(f, i); ok {
+		if m, ok := r.fits(typ, i); ok {
 			return m, true
 		}
 		n.Flags &^= tape.Taken

@@ -9,25 +9,30 @@ import (
 
 // constants are the parts of documents that are the same for every record, encoded once.
 type constants struct {
-	fields     [activity.FieldCount]string // `"name":` of each field, without the objects around it
-	paths      [activity.FieldCount][]byte // of each field in the document
+	fields     []string        // `"name":` of each field, without the objects around it
+	paths      [][]byte        // of each field in the document
+	types      []activity.Type // of each field
+	kinds      [activity.MaxKinds]string
+	events     [activity.MaxKinds]ecsEvent
 	service    [3]groupField
 	host       [1]groupField
-	kubernetes string                   // `,"kubernetes":{…}` or ""
-	integrity  string                   // `,"integrity":{"chain":"…","batch":`
-	own        [8]roleSet               // of each kind: the fields that a member of that meaning goes to
-	written    [8]roleSet               // … that are written one by one, in the order of the table
-	always     [8]roleSet               // … of these, the ones that may follow from others
-	elsewhere  [8][]detour              // … where other meanings go
-	strict     [8]map[string]strictNode // … what a strict stream looks at
+	kubernetes string                                   // `,"kubernetes":{…}` or ""
+	integrity  string                                   // `,"integrity":{"chain":"…","batch":`
+	own        [activity.MaxKinds]roleSet               // of each kind: the fields that a member of that meaning goes to
+	written    [activity.MaxKinds]roleSet               // … that are written one by one, in the order of the table
+	always     [activity.MaxKinds]roleSet               // … of these, the ones that may follow from others
+	elsewhere  [activity.MaxKinds][]detour              // … where other meanings go
+	strict     [activity.MaxKinds]map[string]strictNode // … what a strict stream looks at
+	declared   [activity.MaxKinds][]declared            // … the fields that the configuration declares for it
 }
 
-func newConstants(o Origin, chain activity.ChainID) constants {
+func newConstants(o Origin, chain activity.ChainID, m *activity.Model) constants {
 	var c constants
-	for f := activity.FieldID(1); f < activity.FieldCount; f++ {
-		name := f.Name()
-		c.fields[f] = `"` + name[strings.LastIndexByte(name, '.')+1:] + `":`
-		c.paths[f] = []byte(name)
+	for f := activity.NoField; f < m.FieldCount(); f++ {
+		name := m.FieldName(f)
+		c.fields = append(c.fields, `"`+name[strings.LastIndexByte(name, '.')+1:]+`":`)
+		c.paths = append(c.paths, []byte(name))
+		c.types = append(c.types, m.FieldType(f))
 	}
 	c.service = [3]groupField{
 		{activity.ServiceName, quoted(o.ServiceName)},
@@ -37,17 +42,22 @@ func newConstants(o Origin, chain activity.ChainID) constants {
 	c.host = [1]groupField{{activity.HostName, quoted(o.HostName)}}
 	c.kubernetes = kubernetes(o)
 	c.integrity = `,"integrity":{"chain":"` + EncodeChain(chain) + `","batch":`
-	for _, k := range activity.Kinds() {
-		c.plan(k)
-		c.strict[k] = strictFields(k)
+	for _, k := range m.Kinds() {
+		c.kinds[k] = m.KindName(k)
+		c.events[k] = ecsEventOf(m, k)
+		c.plan(m, k)
+		c.strict[k] = strictFields(m, k)
+		for _, f := range m.Own(k) {
+			c.declared[k] = append(c.declared[k], declared{f, spellings(m.FieldName(f)), m.Field(f).Values})
+		}
 	}
 	return c
 }
 
 // plan sorts the fields of a kind by how they are written.
-func (c *constants) plan(k activity.Kind) {
+func (c *constants) plan(m *activity.Model, k activity.Kind) {
 	for f := activity.ActivityType; f < activity.FieldCount; f++ {
-		if !f.In(k) {
+		if !m.In(f, k) {
 			continue
 		}
 		c.own[k].add(uint8(f))
@@ -59,7 +69,7 @@ func (c *constants) plan(k activity.Kind) {
 		}
 	}
 	for _, e := range elsewhere {
-		if e.kinds.Has(k) && e.field.In(k) {
+		if e.kinds.Has(k) && m.In(e.field, k) {
 			c.elsewhere[k] = append(c.elsewhere[k], e)
 		}
 	}

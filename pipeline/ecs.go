@@ -3,6 +3,7 @@ package pipeline
 import (
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/truledgr/activity-agent/activity"
 )
@@ -10,8 +11,11 @@ import (
 // ecsVersion is the version of the Elastic Common Schema whose names documents use.
 const ecsVersion = "8.17.0"
 
-// ecsEvent is `category` and `type` of each kind.
-var ecsEvent = [...]struct{ category, typ string }{
+// An ecsEvent is `category` and `type` of a kind, encoded; "" is none.
+type ecsEvent struct{ category, typ string }
+
+// ecsEvents are those of the built-in kinds.
+var ecsEvents = [...]ecsEvent{
 	activity.Plain:          {"", `["info"]`},
 	activity.APITransaction: {`["web","api"]`, `["access"]`},
 	activity.DataAccess:     {`["database"]`, `["access"]`},
@@ -21,10 +25,25 @@ var ecsEvent = [...]struct{ category, typ string }{
 	activity.SystemEvent:    {`["host"]`, `["info"]`},
 }
 
+// ecsEventOf returns what a kind of the table, or the configuration, has.
+func ecsEventOf(m *activity.Model, k activity.Kind) ecsEvent {
+	if k < activity.FirstCustom {
+		return ecsEvents[k]
+	}
+	return ecsEvent{quotedList(m.Categories(k)), quotedList(m.Types(k))}
+}
+
+func quotedList(words []string) string {
+	if len(words) == 0 {
+		return ""
+	}
+	return `["` + strings.Join(words, `","`) + `"]`
+}
+
 // event writes the categorisation of the Elastic Common Schema.
 func (p *Pipeline) event(kind activity.Kind) {
 	r, w := &p.rec, &p.vals
-	e := ecsEvent[kind]
+	e := p.constant.events[kind]
 	w.out = append(w.out, `,"event":{"kind":"`...)
 	if r.flags.text || r.flags.badTime {
 		w.out = append(w.out, `pipeline_error"`...)
@@ -34,7 +53,9 @@ func (p *Pipeline) event(kind activity.Kind) {
 	if e.category != "" {
 		w.out = append(append(w.out, `,"category":`...), e.category...)
 	}
-	w.out = append(append(w.out, `,"type":`...), p.ecsType(kind, e.typ)...)
+	if e.typ != "" {
+		w.out = append(append(w.out, `,"type":`...), p.ecsType(kind, e.typ)...)
+	}
 	if r.reading.tape != nil {
 		o := r.outcome
 		if o == "" && (kind == activity.AuthEvent || kind == activity.APITransaction) {
@@ -77,7 +98,7 @@ func (p *Pipeline) ecsType(kind activity.Kind, typ string) string {
 }
 
 func (p *Pipeline) eventDuration(kind activity.Kind) {
-	if !activity.ExecutionTimeMS.In(kind) {
+	if !p.constant.own[kind].has(uint8(activity.ExecutionTimeMS)) {
 		return
 	}
 	r, w := &p.rec, &p.vals

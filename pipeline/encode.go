@@ -33,7 +33,7 @@ func (p *Pipeline) encode(b *Batch, i int, by string, stream *Stream) {
 	w.out = append(w.out, `","@timestamp":"`...)
 	w.out = p.stamps.append(w.out, rec.Time)
 	w.out = append(w.out, `","kind":"`...)
-	w.out = append(w.out, kind.String()...)
+	w.out = append(w.out, p.constant.kinds[kind]...)
 	w.out = append(w.out, `","activity_type":`...)
 	p.activityType(kind)
 	w.out = append(w.out, p.created...)
@@ -87,7 +87,7 @@ func (p *Pipeline) activityType(kind activity.Kind) {
 	if n := r.fields[activity.ActivityType]; n != 0 && p.field(activity.ActivityType, n) {
 		return
 	}
-	w.out = append(append(append(w.out[:at], '"'), kind.String()...), '"')
+	w.out = append(append(append(w.out[:at], '"'), p.constant.kinds[kind]...), '"')
 }
 
 // key writes a comma and the field's name.
@@ -103,7 +103,9 @@ func (p *Pipeline) values(kind activity.Kind) {
 	todo[1] |= p.constant.always[kind][1]
 	if r.rule != nil {
 		for i := range r.rule.Set {
-			todo.add(uint8(r.rule.Set[i].Field))
+			if f := r.rule.Set[i].Field; f < activity.FieldCount {
+				todo.add(uint8(f))
+			}
 		}
 	}
 	todo.all(&p.constant.written[kind], func(x uint8) {
@@ -116,6 +118,14 @@ func (p *Pipeline) values(kind activity.Kind) {
 			p.preset(f)
 		}
 	})
+	for i := range p.constant.declared[kind] {
+		f := p.constant.declared[kind][i].field
+		if n := r.fields[f]; n != 0 {
+			p.keyed(f, n)
+		} else if r.rule != nil {
+			p.preset(f)
+		}
+	}
 }
 
 // preset writes what the user's rule gives a field that the line gives no value.
@@ -150,7 +160,7 @@ func (p *Pipeline) derived(f activity.FieldID, kind activity.Kind) {
 			p.key(f)
 			w.push(segment{key: p.constant.paths[f]})
 			text := r.content
-			if r.flags.trace && activity.StackTrace.In(kind) {
+			if r.flags.trace && p.constant.own[kind].has(uint8(activity.StackTrace)) {
 				text, _ = splitTrace(text)
 			}
 			if !w.text(text, w.fields[f]) {
@@ -190,7 +200,7 @@ func (p *Pipeline) derived(f activity.FieldID, kind activity.Kind) {
 // takes back what it wrote of the field.
 func (p *Pipeline) field(f activity.FieldID, n uint32) (kept bool) {
 	r, w := &p.rec, &p.vals
-	switch f.Type() {
+	switch p.constant.types[f] {
 	case activity.Free:
 		return w.free(p.constant.paths[f], n, p.verdict(f, n))
 	case activity.Long:
@@ -214,7 +224,7 @@ func (p *Pipeline) field(f activity.FieldID, n uint32) (kept bool) {
 	}
 	w.push(segment{key: p.constant.paths[f]})
 	w.identity = f == activity.UserID
-	if f.Type() == activity.Keywords {
+	if p.constant.types[f] == activity.Keywords {
 		w.out = append(w.out, '[')
 		p.elements(n, p.verdict(f, n))
 		w.out = append(w.out, ']')
@@ -232,12 +242,12 @@ func (p *Pipeline) field(f activity.FieldID, n uint32) (kept bool) {
 func (p *Pipeline) verdict(f activity.FieldID, n uint32) redact.Verdict {
 	w := &p.vals
 	v := w.fields[f]
-	if rd := &p.rec.reading; rd.nodes[f] != n || rd.prio[f] > 0 { // by a name that is not the field's
-		node := &p.rec.tape.Nodes[n]
+	node := &p.rec.tape.Nodes[n]
+	if !p.byOwnName(f, n) {
 		name, _ := w.named(node, p.rec.tape.Key(node))
 		v = w.below(v, redact.None, w.likely(name, node))
 	}
-	if v == redact.None && p.rec.flags.pair && anyFold(p.rec.tape.Key(&p.rec.tape.Nodes[n]), pairValues) {
+	if v == redact.None && p.rec.flags.pair && anyFold(p.rec.tape.Key(node), pairValues) {
 		v = redact.Redact
 	}
 	switch {
@@ -252,16 +262,25 @@ func (p *Pipeline) verdict(f activity.FieldID, n uint32) redact.Verdict {
 	return redact.Allow
 }
 
+// byOwnName reports whether the line calls n as the field is called.
+func (p *Pipeline) byOwnName(f activity.FieldID, n uint32) bool {
+	if f >= activity.FieldCount {
+		return string(p.rec.tape.Key(&p.rec.tape.Nodes[n])) == string(p.constant.paths[f])
+	}
+	rd := &p.rec.reading
+	return rd.nodes[f] == n && rd.prio[f] == 0
+}
+
 // withhold takes the values of typed fields that rules name away, since a mask has no place in a number or a date.
 // Nothing is derived from them then.
 func (p *Pipeline) withhold() {
 	r, w := &p.rec, &p.vals
-	for f := activity.ActivityType; f < activity.FieldCount; f++ {
+	for f := activity.ActivityType; f < p.model.FieldCount(); f++ {
 		n := r.fields[f]
 		if n == 0 {
 			continue
 		}
-		switch f.Type() {
+		switch p.constant.types[f] {
 		case activity.Long, activity.Double, activity.Bool, activity.Date:
 			if v := p.verdict(f, n); v.Secret() || v == redact.Unlisted {
 				w.push(segment{key: p.constant.paths[f]})

@@ -29,6 +29,7 @@ type Origin struct {
 // Options make a Pipeline.
 type Options struct {
 	Config  Config
+	Model   *activity.Model // the kinds and fields there are; nil for the built-in ones
 	AgentID string
 	Chain   activity.ChainID
 	Origin  Origin
@@ -65,7 +66,8 @@ const (
 
 // A Pipeline converts batches. It holds the scratch memory of one conversion: one goroutine at a time.
 type Pipeline struct {
-	lenses      [8]*lens // of the kinds
+	model       *activity.Model
+	lenses      [activity.MaxKinds]*lens
 	agent       activity.AgentKey
 	chain       activity.ChainID
 	explain     func(int, Redaction)
@@ -95,9 +97,9 @@ type draft struct {
 	tape    tape.Tape
 	scratch []byte // unwrapped, joined or repaired content
 	reading reading
-	fields  [activity.FieldCount]uint32 // node of each field; 0 is none
-	filled  roleSet                     // the fields that have one
-	timed   uint32                      // node that the record's own time was read from, and what it says
+	fields  [activity.MaxFields]uint32 // node of each field; 0 is none
+	filled  roleSet                    // the built-in fields that have one
+	timed   uint32                     // node that the record's own time was read from, and what it says
 	timeIs  int64
 	flags   recordFlags
 	rule    *rule.Rule // of the user; nil for none
@@ -117,16 +119,20 @@ type recordFlags struct {
 
 // New makes a pipeline. It fails where the configuration's redaction rules do not compile.
 func New(o Options) (*Pipeline, error) {
-	policy, err := redact.Compile(o.Config.Redact)
+	if n := len(o.Model.CustomNames()); n > int(activity.MaxKinds-activity.FirstCustom) {
+		return nil, fmt.Errorf("there are %d kinds of the configuration's own; there can be %d", n, activity.MaxKinds-activity.FirstCustom)
+	}
+	policy, err := redact.Compile(o.Config.Redact, o.Model)
 	if err != nil {
 		return nil, fmt.Errorf("pipeline.redact: %w", err)
 	}
-	rules, err := rule.CompileAll(o.Config.Classify)
+	rules, err := rule.CompileAll(o.Config.Classify, o.Model)
 	if err != nil {
 		return nil, fmt.Errorf("pipeline.classify: %w", err)
 	}
 	p := &Pipeline{
-		lenses:  lenses(policy),
+		model:   o.Model,
+		lenses:  lenses(policy, o.Model),
 		agent:   activity.NewAgentKey(o.AgentID),
 		chain:   o.Chain,
 		explain: o.Explain,
@@ -136,20 +142,20 @@ func New(o Options) (*Pipeline, error) {
 		rules:       rules,
 	}
 	o.Config.Redact.HashKey = "" // a hash of it would allow guesses
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%#v\x00%v", o.Version, o.Config, o.Keep))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%#v\x00%v%s", o.Version, o.Config, o.Keep, o.Model.Fingerprint()))
 	copy(p.fingerprint[:], sum[:])
-	p.constant = newConstants(o.Origin, o.Chain)
+	p.constant = newConstants(o.Origin, o.Chain, o.Model)
 	p.rec.rules = policy.For(activity.Plain)
 	return p, nil
 }
 
 // lenses makes one lens for all kinds that share their rules.
-func lenses(policy *redact.Policy) (byKind [8]*lens) {
+func lenses(policy *redact.Policy, m *activity.Model) (byKind [activity.MaxKinds]*lens) {
 	byRules := map[*redact.Rules]*lens{}
-	for _, k := range activity.Kinds() {
+	for _, k := range m.Kinds() {
 		rules := policy.For(k)
 		if byRules[rules] == nil {
-			byRules[rules] = newLens(rules)
+			byRules[rules] = newLens(rules, m)
 		}
 		byKind[k] = byRules[rules]
 	}
@@ -164,7 +170,7 @@ func (p *Pipeline) Fingerprint() [16]byte { return p.fingerprint }
 // redaction is today's. raw is not kept.
 func (p *Pipeline) Process(raw *Raw, number uint64, at time.Time, b *Batch) {
 	b.Reset()
-	b.Number, b.Time, b.agent, b.chain = number, at, p.agent, p.chain
+	b.Number, b.Time, b.Model, b.agent, b.chain = number, at, p.model, p.agent, p.chain
 	b.Ranges = append(b.Ranges, raw.Ranges...)
 	b.Pieces = append(b.Pieces, raw.Pieces...)
 	// Growing by and by would leave several times as much behind for the garbage collector.
@@ -283,7 +289,7 @@ func (p *Pipeline) ruleFor(kind activity.Kind, stream *Stream) *rule.Rule {
 		return nil
 	}
 	r := &p.rec
-	s := rule.Subject{Kind: kind.String(), File: stream.Path}
+	s := rule.Subject{Kind: p.model.KindName(kind), File: stream.Path}
 	switch {
 	case r.flags.text:
 		s.Text = r.content

@@ -36,15 +36,16 @@ type hit struct {
 // A lens is the rules for some kinds of activities, with what is remembered of them.
 type lens struct {
 	rules  *redact.Rules
-	fields [activity.FieldCount]redact.Verdict // by the rules for the field's own name and path
+	fields []redact.Verdict // by the rules for the field's own name and path
 	names  [cacheSize]cacheEntry
 	clean  [cleanSize]uint64 // hashes of texts without a secret
 }
 
-func newLens(rules *redact.Rules) *lens {
-	l := &lens{rules: rules}
-	for f := activity.FieldID(1); f < activity.FieldCount; f++ {
-		l.fields[f] = l.below(rules.Root(), rules.Path([]byte(f.Name())), rules.Name([]byte(f.Name())))
+func newLens(rules *redact.Rules, m *activity.Model) *lens {
+	l := &lens{rules: rules, fields: make([]redact.Verdict, m.FieldCount())}
+	for f := activity.FieldID(1); f < m.FieldCount(); f++ {
+		name := []byte(m.FieldName(f))
+		l.fields[f] = l.below(rules.Root(), rules.Path(name), rules.Name(name))
 	}
 	return l
 }

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
+
+	"github.com/truledgr/activity-agent/activity"
 )
 
 // Saved is a batch of records that were in a Batch before: redacted then, and kept in a journal since. Nothing else may be
@@ -18,9 +20,10 @@ type Saved struct {
 // A SavedRecord is what is kept of a Record.
 type SavedRecord struct {
 	Decision
-	ID      ulid.ULID
-	Trusted bool
-	Body    []byte // Batch.Body
+	Declared string // name of its kind, where a configuration declared that; Kind is NoKind then
+	ID       ulid.ULID
+	Trusted  bool
+	Body     []byte // Batch.Body
 }
 
 // Reset empties s and keeps its memory.
@@ -31,10 +34,11 @@ func (s *Saved) Reset() {
 }
 
 // Restore makes b, which it resets, of saved records: batch number in the chain, delivered at the given time. The documents
-// get their place in the chain, and are otherwise what they were. s is not kept.
-func (p *Pipeline) Restore(s *Saved, number uint64, at time.Time, b *Batch) {
+// get their place in the chain, and are otherwise what they were. Kinds are numbered as m does, and those that it has not
+// are added to it. s is not kept.
+func (p *Pipeline) Restore(s *Saved, m *activity.Model, number uint64, at time.Time, b *Batch) {
 	b.Reset()
-	b.Number, b.Time, b.agent, b.chain = number, at, p.agent, p.chain
+	b.Number, b.Time, b.Model, b.agent, b.chain = number, at, m, p.agent, p.chain
 	b.Ranges = append(b.Ranges, s.Ranges...)
 	b.Pieces = append(b.Pieces, s.Pieces...)
 	b.Redactions = s.Redactions
@@ -42,6 +46,9 @@ func (p *Pipeline) Restore(s *Saved, number uint64, at time.Time, b *Batch) {
 		r := &s.Records[i]
 		rec := Record{
 			Cut: Cut{First: int32(i), Pieces: 1}, Decision: r.Decision, ID: r.ID, Trusted: r.Trusted, Seq: i,
+		}
+		if r.Declared != "" {
+			rec.Kind = b.kindNamed(r.Declared)
 		}
 		if r.Fate == Deliver {
 			lo := len(b.buf)
@@ -67,4 +74,14 @@ func Restore(docs [][]byte, records []Record) *Batch {
 		b.Records[i].doc = span{int32(lo), int32(len(b.buf))}
 	}
 	return b
+}
+
+// kindNamed returns the number of a declared kind, and adds it to those of the batch where it is none of them.
+func (b *Batch) kindNamed(name string) activity.Kind {
+	k, ok := b.Model.ParseKind([]byte(name))
+	if !ok {
+		b.Model = b.Model.Under(append(b.Model.CustomNames(), name))
+		k, _ = b.Model.ParseKind([]byte(name))
+	}
+	return k
 }

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/oklog/ulid/v2"
@@ -30,14 +31,14 @@ type strictNode struct {
 
 // strictFields returns the fields that a sender may give for a kind, nested by their names: those of
 // activity.CreateSchema.
-func strictFields(k activity.Kind) map[string]strictNode {
+func strictFields(m *activity.Model, k activity.Kind) map[string]strictNode {
 	top := map[string]strictNode{}
-	for f := activity.FieldID(1); f < activity.FieldCount; f++ {
-		if !f.In(k) || f.Field().Origin == activity.Agent {
+	for f := activity.FieldID(1); f < m.FieldCount(); f++ {
+		if !m.In(f, k) || m.Field(f).Origin == activity.Agent {
 			continue
 		}
 		at, pointer := top, ""
-		path := strings.Split(f.Name(), ".")
+		path := strings.Split(m.FieldName(f), ".")
 		for _, name := range path[:len(path)-1] {
 			pointer += "/" + name
 			if at[name].members == nil {
@@ -55,7 +56,7 @@ func strictFields(k activity.Kind) map[string]strictNode {
 // wrong. A member that is null counts as absent.
 func (p *Pipeline) check(b *Batch, i int, kind activity.Kind) bool {
 	r := &p.rec
-	c := checker{r: r, batch: b, record: i}
+	c := checker{p: p, r: r, batch: b, record: i}
 	switch {
 	case r.flags.text && errors.Is(r.tape.Parse(r.content), tape.ErrDepth):
 		c.problem("", "nests too deeply, more than 512 levels", true)
@@ -65,21 +66,22 @@ func (p *Pipeline) check(b *Batch, i int, kind activity.Kind) bool {
 		c.problem("", "is no object", false)
 	default:
 		c.members(0, p.constant.strict[kind])
-		if n := r.reading.nodes[activity.KindField]; n != 0 && r.reading.prio[activity.KindField] == 0 && !c.bad && kindAt(r, n) != kind {
-			c.problem("/kind", "is not the kind of this route, "+kind.String(), false)
+		if n := r.reading.nodes[activity.KindField]; n != 0 && r.reading.prio[activity.KindField] == 0 && !c.bad && p.kindAt(n) != kind {
+			c.problem("/kind", "is not the kind of this route, "+p.model.KindName(kind), false)
 		}
 	}
 	return !c.bad
 }
 
 // kindAt returns the kind that the string at n names.
-func kindAt(r *draft, n uint32) activity.Kind {
-	k, _ := activity.ParseKind(r.tape.Raw(&r.tape.Nodes[n]))
+func (p *Pipeline) kindAt(n uint32) activity.Kind {
+	k, _ := p.model.ParseKind(p.rec.tape.Raw(&p.rec.tape.Nodes[n]))
 	return k
 }
 
 // A checker goes through one record.
 type checker struct {
+	p      *Pipeline
 	r      *draft
 	batch  *Batch
 	record int
@@ -133,11 +135,16 @@ func (c *checker) wrong(f activity.FieldID, i uint32) string {
 	case activity.KindField:
 		k := activity.NoKind
 		if str {
-			k = kindAt(r, i)
+			k = c.p.kindAt(i)
 		}
 		return is(k != activity.NoKind, "is no kind of activity")
 	}
-	switch f.Type() {
+	if f >= activity.FieldCount {
+		if values := c.p.model.Field(f).Values; values != nil {
+			return is(str && slices.Contains(values, string(r.tape.Raw(n))), "is none of "+strings.Join(values, ", "))
+		}
+	}
+	switch c.p.constant.types[f] {
 	case activity.Keywords:
 		return is(c.strings(i), "is no array of strings")
 	case activity.Bool:

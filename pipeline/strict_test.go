@@ -121,7 +121,7 @@ func TestARestoredBatchIsTheSame(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := new(Batch)
-	p.Restore(&s, 42, noon.Add(time.Hour), b)
+	p.Restore(&s, nil, 42, noon.Add(time.Hour), b)
 	if b.Doc(0) != nil || b.Records[0].Reason != "a rule" {
 		t.Errorf("%s, %+v", b.Doc(0), b.Records[0])
 	}

@@ -93,9 +93,9 @@ type Expired struct {
 	Records int64     `json:"records"`         // how many they are; -1 where the store does not say
 }
 
-// Within reports whether everything in x is over a limit.
-func (x Expired) Within(limits []Limit) bool {
-	return slices.ContainsFunc(limits, func(l Limit) bool { return l.Kind.String() == x.Kind && !x.Before.After(l.Before) })
+// Within reports whether everything in x is over a limit of its kind, which m names.
+func (x Expired) Within(m *activity.Model, limits []Limit) bool {
+	return slices.ContainsFunc(limits, func(l Limit) bool { return m.KindName(l.Kind) == x.Kind && !x.Before.After(l.Before) })
 }
 
 // Progress says how far a deletion is.

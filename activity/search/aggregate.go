@@ -20,6 +20,9 @@ const (
 // An Aggregation says what to compute of the activities that a query selects: how many there are, and metrics, of all of
 // them or of each group.
 type Aggregation struct {
+	// Model is what the fields are of; nil for the built-in ones. ParseAggregation sets it.
+	Model *activity.Model
+
 	Interval Interval // of @timestamp, the first key of a group; the zero Interval for none
 	By       []Term   // the further keys
 	Present  bool     // only groups that have a value of every key
@@ -35,16 +38,18 @@ type Term struct {
 	Path  string // below a Free field, dotted; "" otherwise
 }
 
-// Name writes the term as the parameter group_by= takes it.
-func (t Term) Name() string {
+// Name writes the term, of a field of m, as the parameter group_by= takes it.
+func (t Term) Name(m *activity.Model) string {
 	if t.Path != "" {
-		return t.Field.Name() + "." + t.Path
+		return m.FieldName(t.Field) + "." + t.Path
 	}
-	return t.Field.Name()
+	return m.FieldName(t.Field)
 }
 
 // Several reports whether an activity may have several values of the term.
-func (t Term) Several() bool { return t.Field.Type() == activity.Keywords || t.Path != "" }
+func (t Term) Several(m *activity.Model) bool {
+	return m.FieldType(t.Field) == activity.Keywords || t.Path != ""
+}
 
 // An Interval is a length of time, in UTC.
 type Interval struct {

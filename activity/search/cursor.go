@@ -27,8 +27,8 @@ var errNotCursor = errors.New("not a cursor")
 
 // EncodeCursor makes the cursor after a document. values belong to the keys of order, one each: string, int64, float64, or
 // nil for a field that the document does not have; dates as int64 nanoseconds since 1970, bools as 0 or 1.
-func EncodeCursor(order []SortKey, values []any) string {
-	b, err := json.Marshal(cursor{FormatSort(order), values})
+func EncodeCursor(m *activity.Model, order []SortKey, values []any) string {
+	b, err := json.Marshal(cursor{FormatSort(m, order), values})
 	if err != nil {
 		return "" // NaN and infinities, which no JSON document holds
 	}
@@ -37,7 +37,7 @@ func EncodeCursor(order []SortKey, values []any) string {
 
 // DecodeCursor returns the values that EncodeCursor was given, or a *ParamError when the text is no cursor or belongs to
 // another order.
-func DecodeCursor(order []SortKey, text string) ([]any, error) {
+func DecodeCursor(m *activity.Model, order []SortKey, text string) ([]any, error) {
 	bad := &ParamError{Param: "cursor", Problem: `is not one: pass the "next" of the page before unchanged`}
 	b, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil {
@@ -49,21 +49,21 @@ func DecodeCursor(order []SortKey, text string) ([]any, error) {
 	if d.Decode(&c) != nil || len(c.Values) == 0 {
 		return nil, bad
 	}
-	if c.Sort != FormatSort(order) {
+	if c.Sort != FormatSort(m, order) {
 		return nil, &ParamError{Param: "cursor", Problem: "belongs to another sort order: keep sort= as it was on the first page"}
 	}
 	if len(c.Values) != len(order) {
 		return nil, bad
 	}
 	for i := range order {
-		if c.Values[i], err = cursorValue(order[i].Field, c.Values[i]); err != nil {
+		if c.Values[i], err = cursorValue(m, order[i].Field, c.Values[i]); err != nil {
 			return nil, bad
 		}
 	}
 	return c.Values, nil
 }
 
-func cursorValue(f activity.FieldID, v any) (any, error) {
+func cursorValue(m *activity.Model, f activity.FieldID, v any) (any, error) {
 	if f == activity.ID {
 		s, _ := v.(string)
 		_, err := ulid.ParseStrict(s)
@@ -72,7 +72,7 @@ func cursorValue(f activity.FieldID, v any) (any, error) {
 	if v == nil && f != activity.Timestamp {
 		return nil, nil
 	}
-	switch f.Type() {
+	switch m.FieldType(f) {
 	case activity.Double:
 		n, _ := v.(json.Number)
 		return n.Float64()
@@ -88,26 +88,26 @@ func cursorValue(f activity.FieldID, v any) (any, error) {
 }
 
 // CursorAfter makes the cursor after a document, which has all that order sorts by.
-func CursorAfter(order []SortKey, doc []byte) (string, error) {
+func CursorAfter(m *activity.Model, order []SortKey, doc []byte) (string, error) {
 	var t tape.Tape
 	if err := t.Parse(doc); err != nil {
 		return "", err
 	}
 	values := make([]any, len(order))
 	for i, k := range order {
-		if j := t.At(0, k.Field.Name()); j != 0 {
-			values[i] = cursorText(k.Field, &t, &t.Nodes[j])
+		if j := t.At(0, m.FieldName(k.Field)); j != 0 {
+			values[i] = cursorText(m.FieldType(k.Field), &t, &t.Nodes[j])
 		}
 	}
-	c := EncodeCursor(order, values)
-	_, err := DecodeCursor(order, c)
+	c := EncodeCursor(m, order, values)
+	_, err := DecodeCursor(m, order, c)
 	return c, err
 }
 
 // cursorText is the value of a field as EncodeCursor takes it; nil for what the field's type cannot hold.
-func cursorText(f activity.FieldID, t *tape.Tape, n *tape.Node) any {
+func cursorText(typ activity.Type, t *tape.Tape, n *tape.Node) any {
 	text, _ := t.Text(n, nil)
-	switch f.Type() {
+	switch typ {
 	case activity.Bool:
 		return map[tape.Type]any{tape.True: int64(1), tape.False: int64(0)}[n.Type]
 	case activity.Long:
@@ -142,12 +142,12 @@ func (q *Query) Resume(ctx context.Context, get func(context.Context, ulid.ULID)
 	if err != nil {
 		return err
 	}
-	q.Cursor, err = CursorAfter(q.Order(), doc)
+	q.Cursor, err = CursorAfter(q.Model, q.Order(), doc)
 	return err
 }
 
 // FormatSort writes an order as the parameter sort= takes it: "-@timestamp,id".
-func FormatSort(order []SortKey) string {
+func FormatSort(m *activity.Model, order []SortKey) string {
 	var b strings.Builder
 	for i, k := range order {
 		if i > 0 {
@@ -156,7 +156,7 @@ func FormatSort(order []SortKey) string {
 		if k.Descending {
 			b.WriteByte('-')
 		}
-		b.WriteString(k.Field.Name())
+		b.WriteString(m.FieldName(k.Field))
 	}
 	return b.String()
 }

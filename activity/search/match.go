@@ -13,6 +13,7 @@ import (
 // A Matcher tells whether documents answer a question, as a store would find them by it: kinds, period, conditions and
 // text. Order and page play no part. It may be used by many goroutines.
 type Matcher struct {
+	model    *activity.Model
 	kinds    []string
 	from, to int64 // nanoseconds since 1970; 0 for no bound
 	where    []Condition
@@ -27,9 +28,9 @@ func NewMatcher(q Query) (*Matcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Matcher{text: text, worded: len(text.Must)+len(text.Not) > 0, where: q.Where, either: q.Either}
+	m := &Matcher{model: q.Model, text: text, worded: len(text.Must)+len(text.Not) > 0, where: q.Where, either: q.Either}
 	for _, k := range q.Kinds {
-		m.kinds = append(m.kinds, k.String())
+		m.kinds = append(m.kinds, q.Model.KindName(k))
 	}
 	if !q.From.IsZero() {
 		m.from = q.From.UnixNano()
@@ -49,7 +50,9 @@ type Document struct {
 func (d *Document) Parse(doc []byte) error { return d.tape.Parse(doc) }
 
 // node finds the value of a field: its index, or 0 where there is none or null.
-func (d *Document) node(f activity.FieldID) uint32 { return d.present(d.tape.At(0, f.Name())) }
+func (d *Document) node(m *activity.Model, f activity.FieldID) uint32 {
+	return d.present(d.tape.At(0, m.FieldName(f)))
+}
 
 func (d *Document) present(j uint32) uint32 {
 	if d.tape.Nodes[j].Type == tape.Null {
@@ -75,9 +78,9 @@ func (d *Document) equals(j uint32, s string) bool {
 	return d.text(j) == s
 }
 
-func (d *Document) answersAll(where []Condition) bool {
+func (d *Document) answersAll(m *activity.Model, where []Condition) bool {
 	for i := range where {
-		if !d.answers(&where[i]) {
+		if !d.answers(m, &where[i]) {
 			return false
 		}
 	}
@@ -86,29 +89,29 @@ func (d *Document) answersAll(where []Condition) bool {
 
 // Matches reports whether the document answers the question.
 func (m *Matcher) Matches(d *Document) bool {
-	if kind := d.node(activity.KindField); len(m.kinds) > 0 && !slices.ContainsFunc(m.kinds, func(k string) bool { return d.equals(kind, k) }) {
+	if kind := d.node(m.model, activity.KindField); len(m.kinds) > 0 && !slices.ContainsFunc(m.kinds, func(k string) bool { return d.equals(kind, k) }) {
 		return false
 	}
 	if m.from != 0 || m.to != 0 {
-		at, ok := d.number(activity.Timestamp).(int64)
+		at, ok := d.number(m.model, activity.Timestamp).(int64)
 		if !ok || m.from != 0 && at < m.from || m.to != 0 && at >= m.to {
 			return false
 		}
 	}
-	if !d.answersAll(m.where) {
+	if !d.answersAll(m.model, m.where) {
 		return false
 	}
-	if len(m.either) > 0 && !slices.ContainsFunc(m.either, d.answersAll) {
+	if len(m.either) > 0 && !slices.ContainsFunc(m.either, func(group []Condition) bool { return d.answersAll(m.model, group) }) {
 		return false
 	}
-	return !m.worded || m.text.Matches(d.texts())
+	return !m.worded || m.text.Matches(d.texts(m.model))
 }
 
 // texts are those of the document's fields of full text.
-func (d *Document) texts() []string {
+func (d *Document) texts(m *activity.Model) []string {
 	var out []string
-	for _, f := range TextFields() {
-		if j := d.node(f); j != 0 && d.tape.Nodes[j].Type == tape.String {
+	for _, f := range TextFields(m) {
+		if j := d.node(m, f); j != 0 && d.tape.Nodes[j].Type == tape.String {
 			out = append(out, d.text(j))
 		}
 	}
@@ -117,28 +120,28 @@ func (d *Document) texts() []string {
 
 // number is the value of a field that has an order: int64 for Long and Date (nanoseconds), float64 for Double; nil for
 // none, and for what the type cannot hold.
-func (d *Document) number(f activity.FieldID) any {
-	j := d.node(f)
+func (d *Document) number(m *activity.Model, f activity.FieldID) any {
+	j := d.node(m, f)
 	if j == 0 {
 		return nil
 	}
-	return cursorText(f, &d.tape, &d.tape.Nodes[j])
+	return cursorText(m.FieldType(f), &d.tape, &d.tape.Nodes[j])
 }
 
 // answers reports whether one condition holds.
-func (d *Document) answers(c *Condition) bool {
+func (d *Document) answers(m *activity.Model, c *Condition) bool {
 	switch {
 	case c.Path != "":
-		return d.free(c)
+		return d.free(m.FieldName(c.Field), c)
 	case c.Op == Exists:
-		return (d.node(c.Field) != 0) == c.Values[0].(bool)
+		return (d.node(m, c.Field) != 0) == c.Values[0].(bool)
 	case c.Op == Any:
-		return slices.ContainsFunc(c.Values, func(v any) bool { return d.is(c.Field, v) })
+		return slices.ContainsFunc(c.Values, func(v any) bool { return d.is(m, c.Field, v) })
 	case c.Op == Prefix:
-		j := d.node(c.Field)
+		j := d.node(m, c.Field)
 		return j != 0 && d.tape.Nodes[j].Type == tape.String && strings.HasPrefix(d.text(j), c.Values[0].(string))
 	}
-	v := d.number(c.Field)
+	v := d.number(m, c.Field)
 	if v == nil {
 		return false
 	}
@@ -166,15 +169,15 @@ func compare(v, with any) int {
 }
 
 // is reports whether the field, or an element of it, is v.
-func (d *Document) is(f activity.FieldID, v any) bool {
-	j := d.node(f)
+func (d *Document) is(m *activity.Model, f activity.FieldID, v any) bool {
+	j := d.node(m, f)
 	if j == 0 {
 		return false
 	}
 	n := &d.tape.Nodes[j]
-	switch f.Type() {
+	switch m.FieldType(f) {
 	case activity.Long, activity.Double, activity.Date:
-		got := d.number(f)
+		got := d.number(m, f)
 		return got != nil && compare(got, v) == 0
 	case activity.Bool:
 		return n.Type == tape.True && v == true || n.Type == tape.False && v == false
@@ -185,8 +188,8 @@ func (d *Document) is(f activity.FieldID, v any) bool {
 }
 
 // free asks for a member of a free object, in both ways that a dotted path may be meant.
-func (d *Document) free(c *Condition) bool {
-	top := d.tape.Member(0, c.Field.Name())
+func (d *Document) free(name string, c *Condition) bool {
+	top := d.tape.Member(0, name)
 	found := false
 	if top != 0 {
 		for _, j := range []uint32{d.nested(top, c.Path), d.tape.Member(top, c.Path)} {

@@ -22,7 +22,7 @@ func (q *Query) Params() (map[string][]string, error) {
 	}
 	for i := range q.Where {
 		c := &q.Where[i]
-		name := c.name()
+		name := c.name(q.Model.FieldName(c.Field))
 		if p[name] != nil {
 			return nil, fmt.Errorf("two conditions on %s", name)
 		}
@@ -30,7 +30,7 @@ func (q *Query) Params() (map[string][]string, error) {
 			p[name] = append(p[name], valueText(v))
 		}
 	}
-	set("kind", strings.ReplaceAll(kindNames(q.Kinds), ", ", ","))
+	set("kind", strings.ReplaceAll(kindNames(q.Model, q.Kinds), ", ", ","))
 	if !q.From.IsZero() {
 		set("from", valueText(q.From))
 	}
@@ -38,7 +38,7 @@ func (q *Query) Params() (map[string][]string, error) {
 		set("to", valueText(q.To))
 	}
 	set("q", q.Text)
-	set("sort", FormatSort(q.Sort))
+	set("sort", FormatSort(q.Model, q.Sort))
 	set("fields", strings.Join(q.Fields, ","))
 	set("cursor", q.Cursor)
 	for name, n := range map[string]int{"limit": q.Limit, "offset": q.Offset} {
@@ -49,9 +49,8 @@ func (q *Query) Params() (map[string][]string, error) {
 	return p, nil
 }
 
-// name is the parameter of the condition, as ParseCondition reads it.
-func (c *Condition) name() string {
-	name := c.Field.Name()
+// name is the parameter of the condition on the field of that name, as ParseCondition reads it.
+func (c *Condition) name(name string) string {
 	if c.Path != "" {
 		name += "." + c.Path
 	}

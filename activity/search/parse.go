@@ -35,9 +35,9 @@ var reserved = []string{"kind", "from", "to", "q", "limit", "offset", "cursor", 
 // limit, offset, cursor, fields and sort, every name is a condition, as ParseCondition reads it. kind, fields and sort
 // take lists with commas, or several values.
 //
-// kinds are those that the route stands for; nil lets kind= choose. The error joins one *ParamError for each mistake.
-func Parse(params map[string][]string, kinds []activity.Kind, now time.Time) (Query, error) {
-	q := Query{Kinds: kinds}
+// The names are those of m, nil for the built-in kinds. kinds are those that the route stands for; nil lets kind= choose. The error joins one *ParamError for each mistake.
+func Parse(m *activity.Model, params map[string][]string, kinds []activity.Kind, now time.Time) (Query, error) {
+	q := Query{Model: m, Kinds: kinds}
 	var errs []error
 	note := func(err error) {
 		if err != nil {
@@ -46,7 +46,7 @@ func Parse(params map[string][]string, kinds []activity.Kind, now time.Time) (Qu
 	}
 	if v := params["kind"]; len(v) > 0 && kinds == nil {
 		var err error
-		q.Kinds, err = parseKinds(v)
+		q.Kinds, err = parseKinds(m, v)
 		note(err)
 	}
 	for _, name := range slices.Sorted(maps.Keys(params)) {
@@ -54,9 +54,9 @@ func Parse(params map[string][]string, kinds []activity.Kind, now time.Time) (Qu
 		switch {
 		case len(values) == 0:
 		case slices.Contains(reserved, name):
-			note(q.set(name, values, now))
+			note(q.set(m, name, values, now))
 		default:
-			c, err := ParseCondition(q.Kinds, name, values, now)
+			c, err := ParseCondition(m, q.Kinds, name, values, now)
 			note(err)
 			q.Where = append(q.Where, c)
 		}
@@ -74,7 +74,7 @@ func Parse(params map[string][]string, kinds []activity.Kind, now time.Time) (Qu
 }
 
 // set reads one of the reserved parameters except kind.
-func (q *Query) set(name string, values []string, now time.Time) (err error) {
+func (q *Query) set(m *activity.Model, name string, values []string, now time.Time) (err error) {
 	value := values[len(values)-1]
 	switch name {
 	case "from":
@@ -93,9 +93,9 @@ func (q *Query) set(name string, values []string, now time.Time) (err error) {
 	case "cursor":
 		q.Cursor = value
 	case "fields":
-		q.Fields, err = parseFields(split(values))
+		q.Fields, err = parseFields(m, split(values))
 	case "sort":
-		q.Sort, err = parseSort(q.Kinds, split(values))
+		q.Sort, err = parseSort(m, q.Kinds, split(values))
 	}
 	var p *ParamError
 	if err != nil && !errors.As(err, &p) {
@@ -125,12 +125,12 @@ func parseCount(name, value string, low, high int) (int, error) {
 	return n, nil
 }
 
-func parseKinds(values []string) ([]activity.Kind, error) {
+func parseKinds(m *activity.Model, values []string) ([]activity.Kind, error) {
 	var out []activity.Kind
 	for _, v := range split(values) {
-		k, ok := activity.ParseKind([]byte(v))
+		k, ok := m.ParseKind([]byte(v))
 		if !ok {
-			return nil, wrong("kind", "is not a kind; the kinds are %s", kindNames(activity.Kinds()))
+			return nil, wrong("kind", "is not a kind; the kinds are %s", kindNames(m, m.Kinds()))
 		}
 		if !slices.Contains(out, k) {
 			out = append(out, k)
@@ -139,17 +139,17 @@ func parseKinds(values []string) ([]activity.Kind, error) {
 	return out, nil
 }
 
-func kindNames(kinds []activity.Kind) string {
+func kindNames(m *activity.Model, kinds []activity.Kind) string {
 	names := make([]string, len(kinds))
 	for i, k := range kinds {
-		names[i] = k.String()
+		names[i] = m.KindName(k)
 	}
 	return strings.Join(names, ", ")
 }
 
-func parseFields(names []string) ([]string, error) {
+func parseFields(m *activity.Model, names []string) ([]string, error) {
 	for _, n := range names {
-		if _, _, err := findField(nil, n, n); err != nil && !isParent(n) {
+		if _, _, err := findField(m, nil, n, n); err != nil && !isParent(m, n) {
 			var p *ParamError
 			if errors.As(err, &p) {
 				return nil, wrong("fields", "%s", p.Problem)
@@ -161,25 +161,25 @@ func parseFields(names []string) ([]string, error) {
 }
 
 // isParent reports whether name is an object that fields are in, such as "service".
-func isParent(name string) bool {
-	return slices.ContainsFunc(activity.Fields(), func(f activity.Field) bool { return strings.HasPrefix(f.Name, name+".") })
+func isParent(m *activity.Model, name string) bool {
+	return slices.ContainsFunc(m.Fields(), func(f activity.Field) bool { return strings.HasPrefix(f.Name, name+".") })
 }
 
-func parseSort(kinds []activity.Kind, names []string) ([]SortKey, error) {
+func parseSort(m *activity.Model, kinds []activity.Kind, names []string) ([]SortKey, error) {
 	var out []SortKey
 	for _, n := range names {
 		name, desc := strings.CutPrefix(n, "-")
-		f, path, err := findField(kinds, "sort", name)
+		f, path, err := findField(m, kinds, "sort", name)
 		if err != nil {
 			return nil, err
 		}
-		switch f.Type() {
+		switch m.FieldType(f) {
 		case activity.Keyword, activity.Date, activity.Bool, activity.Long, activity.Double:
 		default:
 			path = "x"
 		}
 		if path != "" {
-			return nil, wrong("sort", "%s cannot be sorted by: choose a keyword, number, date or bool", f.Name())
+			return nil, wrong("sort", "%s cannot be sorted by: choose a keyword, number, date or bool", m.FieldName(f))
 		}
 		out = append(out, SortKey{f, desc})
 	}
@@ -192,28 +192,28 @@ var suffixes = map[string]Op{"gte": GTE, "lte": LTE, "gt": GT, "lt": LT, "exists
 // ParseCondition reads a condition on a field: "field" (equal to any of the values), "field.gte", "field.lte", "field.gt",
 // "field.lt" on numbers and dates, "field.prefix" on keywords, "field.exists" with true or false; "details.x" and
 // "details.x.exists" on what lies in a free object. The field must be one of the kinds'; nil is any kind.
-func ParseCondition(kinds []activity.Kind, name string, values []string, now time.Time) (Condition, error) {
+func ParseCondition(m *activity.Model, kinds []activity.Kind, name string, values []string, now time.Time) (Condition, error) {
 	c := Condition{Op: Any}
 	base := name
-	if _, exact := activity.FieldNamed(name, activity.NoKind); !exact {
+	if _, exact := m.FieldNamed(name, activity.NoKind); !exact {
 		if i := strings.LastIndexByte(name, '.'); i > 0 {
-			if op, ok := suffixes[name[i+1:]]; ok && (op == Exists || !inFree(name[:i])) {
+			if op, ok := suffixes[name[i+1:]]; ok && (op == Exists || !inFree(m, name[:i])) {
 				c.Op, base = op, name[:i]
 			}
 		}
 	}
 	var err error
-	if c.Field, c.Path, err = findField(kinds, name, base); err != nil {
+	if c.Field, c.Path, err = findField(m, kinds, name, base); err != nil {
 		return Condition{}, err
 	}
-	if err := c.allowed(name); err != nil {
+	if err := c.allowed(m, name); err != nil {
 		return Condition{}, err
 	}
 	if len(values) > 1 && c.Op != Any {
 		return Condition{}, wrong(name, "takes one value")
 	}
 	for _, v := range values {
-		x, err := c.value(v, now)
+		x, err := c.value(m.FieldType(c.Field), v, now)
 		if err != nil {
 			return Condition{}, wrong(name, "%v", err)
 		}
@@ -223,44 +223,44 @@ func ParseCondition(kinds []activity.Kind, name string, values []string, now tim
 }
 
 // inFree reports whether name lies in a free object, where only equality and existence can be asked for.
-func inFree(name string) bool {
+func inFree(m *activity.Model, name string) bool {
 	top, _, _ := strings.Cut(name, ".")
-	f, ok := activity.FieldNamed(top, activity.NoKind)
-	return ok && f.Type() == activity.Free
+	f, ok := m.FieldNamed(top, activity.NoKind)
+	return ok && m.FieldType(f) == activity.Free
 }
 
 // findField finds the field of a dotted name, and the path below it when it is a free object.
-func findField(kinds []activity.Kind, param, name string) (activity.FieldID, string, error) {
-	f, ok := activity.FieldNamed(name, activity.NoKind)
+func findField(m *activity.Model, kinds []activity.Kind, param, name string) (activity.FieldID, string, error) {
+	f, ok := m.FieldNamed(name, activity.NoKind)
 	path := ""
-	if !ok && inFree(name) {
+	if !ok && inFree(m, name) {
 		var top string
 		top, path, _ = strings.Cut(name, ".")
-		f, ok = activity.FieldNamed(top, activity.NoKind)
+		f, ok = m.FieldNamed(top, activity.NoKind)
 		ok = ok && path != ""
 	}
 	if !ok {
 		problem := "there is no such field"
-		if near := nearest(name); near != "" {
+		if near := nearest(m, name); near != "" {
 			problem += fmt.Sprintf("; did you mean %q?", near)
 		}
 		return 0, "", wrong(param, "%s", problem)
 	}
-	if len(kinds) > 0 && !slices.ContainsFunc(kinds, f.In) {
+	if len(kinds) > 0 && !slices.ContainsFunc(kinds, func(k activity.Kind) bool { return m.In(f, k) }) {
 		var has []activity.Kind
-		for _, k := range activity.Kinds() {
-			if f.In(k) {
+		for _, k := range m.Kinds() {
+			if m.In(f, k) {
 				has = append(has, k)
 			}
 		}
-		return 0, "", wrong(param, "%s is a field of %s, not of %s", f.Name(), kindNames(has), kindNames(kinds))
+		return 0, "", wrong(param, "%s is a field of %s, not of %s", m.FieldName(f), kindNames(m, has), kindNames(m, kinds))
 	}
 	return f, path, nil
 }
 
 // allowed reports whether the field's type answers the operator.
-func (c *Condition) allowed(param string) error {
-	t := c.Field.Type()
+func (c *Condition) allowed(m *activity.Model, param string) error {
+	t, field := m.FieldType(c.Field), m.FieldName(c.Field)
 	switch c.Op {
 	case Exists:
 		return nil
@@ -272,9 +272,9 @@ func (c *Condition) allowed(param string) error {
 	case Any:
 		switch {
 		case t == activity.Text:
-			return wrong(param, "%s is text: search it with q=", c.Field.Name())
+			return wrong(param, "%s is text: search it with q=", field)
 		case t == activity.List, t == activity.Free && c.Path == "":
-			return wrong(param, "%s is not a single value: ask for %s.exists", c.Field.Name(), c.Field.Name())
+			return wrong(param, "%s is not a single value: ask for %s.exists", field, field)
 		}
 		return nil
 	}
@@ -285,8 +285,7 @@ func (c *Condition) allowed(param string) error {
 }
 
 // value reads one value of the condition. Its errors carry no value.
-func (c *Condition) value(s string, now time.Time) (any, error) {
-	t := c.Field.Type()
+func (c *Condition) value(t activity.Type, s string, now time.Time) (any, error) {
 	if c.Op == Exists {
 		t = activity.Bool
 	}
@@ -374,7 +373,7 @@ func ParseSpan(s string) (time.Duration, error) {
 }
 
 // nearest returns the known name that differs least from name, or "" when none is near.
-func nearest(name string) string {
+func nearest(m *activity.Model, name string) string {
 	best, distance := "", len(name)/3+1
 	try := func(known string) {
 		if d := editDistance(name, known); d <= distance && (best == "" || d < distance) {
@@ -384,7 +383,7 @@ func nearest(name string) string {
 	for _, r := range reserved {
 		try(r)
 	}
-	for _, f := range activity.Fields() {
+	for _, f := range m.Fields() {
 		try(f.Name)
 	}
 	return best

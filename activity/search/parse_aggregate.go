@@ -20,7 +20,7 @@ var (
 // ParseAggregation reads a question for numbers: an aggregation from group_by, interval, metric, order and limit, and what
 // it is of from all other parameters, as Parse reads them. group_by and metric take lists with commas, or several values.
 // The error joins one *ParamError for each mistake.
-func ParseAggregation(params map[string][]string, now time.Time) (Query, Aggregation, error) {
+func ParseAggregation(m *activity.Model, params map[string][]string, now time.Time) (Query, Aggregation, error) {
 	rest := maps.Clone(params)
 	var errs []error
 	for _, name := range aggregating {
@@ -32,10 +32,10 @@ func ParseAggregation(params map[string][]string, now time.Time) (Query, Aggrega
 			delete(rest, name)
 		}
 	}
-	q, err := Parse(rest, nil, now)
+	q, err := Parse(m, rest, nil, now)
 	errs = append(errs, err)
-	a := Aggregation{}
-	if a.By, err = parseTerms(q.Kinds, split(params["group_by"])); err != nil {
+	a := Aggregation{Model: m}
+	if a.By, err = parseTerms(m, q.Kinds, split(params["group_by"])); err != nil {
 		errs = append(errs, err)
 	}
 	if v := last(params["interval"]); v != "" {
@@ -44,7 +44,7 @@ func ParseAggregation(params map[string][]string, now time.Time) (Query, Aggrega
 		}
 	}
 	metrics := split(params["metric"])
-	names, err := a.setMetrics(q.Kinds, metrics)
+	names, err := a.setMetrics(m, q.Kinds, metrics)
 	errs = append(errs, err)
 	a.Order = GroupOrder{Key: !a.Interval.IsZero(), Ascending: !a.Interval.IsZero()}
 	if v := last(params["order"]); v != "" && err == nil {
@@ -66,18 +66,18 @@ func last(values []string) string {
 	return values[len(values)-1]
 }
 
-func parseTerms(kinds []activity.Kind, names []string) ([]Term, error) {
+func parseTerms(m *activity.Model, kinds []activity.Kind, names []string) ([]Term, error) {
 	if len(names) > MaxTerms {
 		return nil, wrong("group_by", "takes %d fields at most", MaxTerms)
 	}
 	var out []Term
 	for _, name := range names {
-		f, path, err := findField(kinds, "group_by", name)
+		f, path, err := findField(m, kinds, "group_by", name)
 		if err != nil {
 			return nil, err
 		}
 		t := Term{f, path}
-		switch f.Type() {
+		switch m.FieldType(f) {
 		case activity.Keyword, activity.Keywords, activity.IP, activity.Bool, activity.Long:
 		case activity.Free:
 			if path == "" {
@@ -118,7 +118,7 @@ func parseInterval(s string) (Interval, error) {
 var defaultPercents = []string{"50", "90", "95", "99"}
 
 // setMetrics reads metrics and returns their names in order.
-func (a *Aggregation) setMetrics(kinds []activity.Kind, metrics []string) ([]string, error) {
+func (a *Aggregation) setMetrics(model *activity.Model, kinds []activity.Kind, metrics []string) ([]string, error) {
 	var names []string
 	for _, m := range metrics {
 		if m == "count" { // is in every answer
@@ -133,12 +133,12 @@ func (a *Aggregation) setMetrics(kinds []activity.Kind, metrics []string) ([]str
 			}
 		}
 		for _, function := range all {
-			metric, err := parseMetric(kinds, function, field)
+			metric, err := parseMetric(model, kinds, function, field)
 			if err != nil {
 				return nil, err
 			}
 			if !slices.Contains(a.Metrics, metric) {
-				a.Metrics, names = append(a.Metrics, metric), append(names, metric.Name())
+				a.Metrics, names = append(a.Metrics, metric), append(names, metric.Name(model))
 			}
 		}
 	}
@@ -150,17 +150,17 @@ func (a *Aggregation) setMetrics(kinds []activity.Kind, metrics []string) ([]str
 
 var functions = map[string]Function{"sum": Sum, "avg": Avg, "min": Min, "max": Max, "cardinality": Cardinality}
 
-// Name writes the metric as the parameter metric= takes it.
-func (m Metric) Name() string {
+// Name writes the metric, of a field of model, as the parameter metric= takes it.
+func (m Metric) Name(model *activity.Model) string {
 	for name, f := range functions {
 		if f == m.Function {
-			return name + ":" + m.Field.Name()
+			return name + ":" + model.FieldName(m.Field)
 		}
 	}
-	return "p" + strconv.FormatFloat(m.Percent, 'f', -1, 64) + ":" + m.Field.Name()
+	return "p" + strconv.FormatFloat(m.Percent, 'f', -1, 64) + ":" + model.FieldName(m.Field)
 }
 
-func parseMetric(kinds []activity.Kind, function, field string) (Metric, error) {
+func parseMetric(model *activity.Model, kinds []activity.Kind, function, field string) (Metric, error) {
 	var m Metric
 	f, known := functions[function]
 	if percent, ok := strings.CutPrefix(function, "p"); ok && !known {
@@ -173,12 +173,12 @@ func parseMetric(kinds []activity.Kind, function, field string) (Metric, error) 
 	if !known || field == "" {
 		return m, wrong("metric", "must be count, or sum, avg, min, max, percentiles, p95 or cardinality, a colon and a field")
 	}
-	id, path, err := findField(kinds, "metric", field)
+	id, path, err := findField(model, kinds, "metric", field)
 	if err != nil {
 		return m, err
 	}
 	m.Function, m.Field = f, id
-	t := id.Type()
+	t := model.FieldType(id)
 	switch number := t == activity.Long || t == activity.Double; {
 	case path != "":
 		return m, wrong("metric", "%s has no type: choose a field of the table", field)

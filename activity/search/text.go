@@ -10,11 +10,17 @@ import (
 )
 
 // TextFields are the fields that full text covers, in the order in which stores index them.
-func TextFields() []activity.FieldID {
-	return []activity.FieldID{
+func TextFields(m *activity.Model) []activity.FieldID {
+	fields := []activity.FieldID{
 		activity.Description, activity.ErrorDetails, activity.StackTrace, activity.Endpoint,
 		activity.UserID, activity.EntityID, activity.RequestID, activity.TraceID, activity.SessionID, activity.RecordID,
 	}
+	for f := activity.FieldCount; f < m.FieldCount(); f++ {
+		if m.FieldType(f) == activity.Text {
+			fields = append(fields, f)
+		}
+	}
+	return fields
 }
 
 // MaxWord is how many bytes of a word count; what follows is passed over, in documents and in questions alike.

@@ -31,6 +31,8 @@ func (e *InvalidError) Error() string { return "records are invalid" }
 // IntakeOptions make an Intake.
 type IntakeOptions struct {
 	Journal *journal.Journal
+	// Model is the kinds and fields there are; nil for the built-in ones.
+	Model *activity.Model
 	// Pipeline makes a pipeline with today's rules; a new one for each worker.
 	Pipeline func() (*pipeline.Pipeline, error)
 	// Now is the time of batches.

@@ -14,9 +14,9 @@ import (
 // object is a part of the description.
 type object = map[string]any
 
-// describe returns the OpenAPI document of the routes (version 3.1), made of the table of fields.
-func describe(c Config) []byte {
-	schemas := recordSchemas()
+// describe returns the OpenAPI document of the routes (version 3.1), made of the kinds and fields of m.
+func describe(c Config, m *activity.Model) []byte {
+	schemas := recordSchemas(m)
 	schemas["Accepted"] = object{
 		"type": "object", "required": []string{"ids"},
 		"properties": object{"ids": object{
@@ -26,8 +26,8 @@ func describe(c Config) []byte {
 	}
 	schemas["Problem"] = problemSchema()
 	paths := object{}
-	for route, kind := range kindByRoute {
-		paths[route] = object{"post": operation(route, kind)}
+	for route, kind := range kindsByRoute(m) {
+		paths[route] = object{"post": operation(route, m.KindName(kind))}
 	}
 	paths["/openapi.json"] = object{"get": object{
 		"summary": "This description", "operationId": "describe",
@@ -56,24 +56,24 @@ func describe(c Config) []byte {
 }
 
 // recordSchemas turns the schema of what may be sent into components, and lets every member be null.
-func recordSchemas() object {
+func recordSchemas(m *activity.Model) object {
 	var whole object
-	_ = json.Unmarshal(activity.CreateSchema(activity.NoKind), &whole) // made by us
+	_ = json.Unmarshal(m.CreateSchema(activity.NoKind), &whole) // made by us
 	text, _ := json.Marshal(whole["$defs"])
 	var defs object
 	_ = json.Unmarshal([]byte(strings.ReplaceAll(string(text), `"#/$defs/`, `"#/components/schemas/`)), &defs)
 	for _, def := range defs {
 		nullable(def.(object)["properties"])
 	}
-	for _, k := range activity.Kinds() { // what a typed route takes: the kind is the route's
-		def := maps.Clone(defs[k.String()].(object))
+	for _, k := range m.Kinds() { // what a typed route takes: the kind is the route's
+		def := maps.Clone(defs[m.KindName(k)].(object))
 		delete(def, "required")
 		def["type"] = "object"
-		defs[k.String()+"_record"] = def
+		defs[m.KindName(k)+"_record"] = def
 	}
 	any := []any{object{"$ref": "#/components/schemas/unclassified"}}
-	for _, k := range activity.Kinds() {
-		any = append(any, object{"$ref": "#/components/schemas/" + k.String()})
+	for _, k := range m.Kinds() {
+		any = append(any, object{"$ref": "#/components/schemas/" + m.KindName(k)})
 	}
 	defs["record"] = object{"type": "object", "anyOf": any}
 	return defs
@@ -104,10 +104,10 @@ func nullable(properties any) {
 	}
 }
 
-func operation(route string, kind activity.Kind) object {
+func operation(route, kind string) object {
 	name, summary := "record", "Store activities of any kind"
-	if kind != activity.NoKind {
-		name, summary = kind.String()+"_record", "Store activities of the kind "+kind.String()
+	if kind != "" {
+		name, summary = kind+"_record", "Store activities of the kind "+kind
 	}
 	one := object{"$ref": "#/components/schemas/" + name}
 	answers := object{}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"mime"
 	"net"
 	"net/http"
@@ -41,7 +42,7 @@ type timeouts struct {
 
 var usual = timeouts{header: 5 * time.Second, read: 15 * time.Second, answer: 30 * time.Second, idle: 2 * time.Minute}
 
-// kindByRoute are the routes, and the kind that each sets.
+// kindByRoute are the routes that there always are, and the kind that each sets.
 var kindByRoute = map[string]activity.Kind{
 	"/v1/activities":       activity.NoKind,
 	"/v1/api-transactions": activity.APITransaction,
@@ -52,6 +53,17 @@ var kindByRoute = map[string]activity.Kind{
 	"/v1/system-events":    activity.SystemEvent,
 }
 
+// kindsByRoute returns the routes for the kinds of m.
+func kindsByRoute(m *activity.Model) map[string]activity.Kind {
+	routes := maps.Clone(kindByRoute)
+	for _, k := range m.Kinds() {
+		if word := m.RouteWord(k); word != "" {
+			routes["/v1/"+word] = k
+		}
+	}
+	return routes
+}
+
 // A Server takes activities over HTTP.
 type Server struct {
 	intake   *Intake
@@ -59,6 +71,7 @@ type Server struct {
 	bodies   *bodies
 	token    *token
 	openAPI  []byte
+	routes   map[string]activity.Kind
 	srv      *http.Server
 	listener net.Listener
 	answers  [600]atomic.Int64
@@ -76,7 +89,7 @@ func newServer(c Config, in *Intake, log *zap.Logger, limit timeouts) (*Server, 
 		return nil, fmt.Errorf("ingest.listen: %w; choose another address, or \"\" to switch it off", err)
 	}
 	s := &Server{
-		intake: in, log: log, bodies: newBodies(c.MaxBody), token: newToken(c), openAPI: describe(c),
+		intake: in, log: log, bodies: newBodies(c.MaxBody), token: newToken(c), openAPI: describe(c, in.o.Model), routes: kindsByRoute(in.o.Model),
 		listener: newLimited(l, c.MaxConnections),
 	}
 	s.buffers.New = func() any { return new([]byte) }
@@ -226,7 +239,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 
 // answer does what a request asks for, or says why not.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request) *problem {
-	kind, ok := kindByRoute[strings.TrimSuffix(r.URL.Path, "/")]
+	kind, ok := s.routes[strings.TrimSuffix(r.URL.Path, "/")]
 	switch {
 	case !s.token.admits(r):
 		w.Header().Set("WWW-Authenticate", `Bearer realm="activity-agent"`)

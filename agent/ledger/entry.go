@@ -23,9 +23,10 @@ const (
 )
 
 // version is of the format. The frame and the beginning of a header never change, so that any version can tell another.
-const version = 2
+const version = 3
 
-// Format 2 added the size, the marks and the beginning of watching of a stream.
+// Format 2 added the size, the marks and the beginning of watching of a stream; format 3 the names of declared kinds in an
+// intent's target.
 
 // errMalformed says that a checksum was right and the entry makes no sense. It is treated as damage.
 var errMalformed = errors.New("malformed entry")

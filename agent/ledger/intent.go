@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"encoding/binary"
+	"strings"
 	"time"
 
 	"github.com/truledgr/activity-agent/activity"
@@ -24,10 +25,7 @@ func appendHead(buf []byte, b *pipeline.Batch, m *Meta) []byte {
 	buf = appendTime(buf, b.Time)
 	buf = append(buf, m.Fingerprint[:]...)
 	buf = appendString(buf, m.Target.IndexPrefix)
-	buf = binary.AppendUvarint(buf, uint64(len(m.Target.Periods)))
-	for _, p := range m.Target.Periods {
-		buf = appendString(buf, p)
-	}
+	buf = appendPeriods(buf, &m.Target)
 	return binary.AppendVarint(buf, m.Mark)
 }
 
@@ -36,11 +34,39 @@ func decodeHead(d *dec, in *Intent) {
 	in.Time = d.time()
 	d.copy(in.Fingerprint[:])
 	in.Target.IndexPrefix = d.string()
-	in.Target.Periods = nil
-	for n := d.count(); n > 0; n-- {
-		in.Target.Periods = append(in.Target.Periods, d.string())
-	}
+	decodePeriods(d, &in.Target)
 	in.Mark = d.varint()
+}
+
+// appendPeriods writes a period for each kind; that of a declared kind has a space and the kind's name behind it.
+func appendPeriods(buf []byte, t *Target) []byte {
+	n := len(t.Periods)
+	if len(t.Kinds) > 0 {
+		n = max(n, int(activity.FirstCustom)+len(t.Kinds))
+	}
+	buf = binary.AppendUvarint(buf, uint64(n))
+	for i := range n {
+		p := ""
+		if i < len(t.Periods) {
+			p = t.Periods[i]
+		}
+		if j := i - int(activity.FirstCustom); j >= 0 && j < len(t.Kinds) {
+			p += " " + t.Kinds[j]
+		}
+		buf = appendString(buf, p)
+	}
+	return buf
+}
+
+func decodePeriods(d *dec, t *Target) {
+	t.Periods, t.Kinds = nil, nil
+	for n := d.count(); n > 0; n-- {
+		p, kind, declared := strings.Cut(d.string(), " ")
+		t.Periods = append(t.Periods, p)
+		if declared {
+			t.Kinds = append(t.Kinds, kind)
+		}
+	}
 }
 
 func appendRange(buf []byte, r *pipeline.Range, p progress) []byte {

@@ -80,6 +80,7 @@ func (m *Marks) Add(n Mark) {
 type Target struct {
 	IndexPrefix string
 	Periods     []string // of the index, by activity.Kind; "" is a month
+	Kinds       []string // the kinds that the configuration declares, from activity.FirstCustom on
 }
 
 // An Intent is what the ledger holds of a batch that has no outcome yet. It is all that a replay needs beside the source

@@ -53,14 +53,14 @@ func (f Format) MediaType() string {
 	return "application/x-ndjson"
 }
 
-// Columns returns the columns of a CSV of fields, or of all fields of the kinds where fields is empty. No kinds are all. An
+// Columns returns the columns of a CSV of fields, or of all fields of the kinds of m where fields is empty. No kinds are all. An
 // object that fields are in ("service") becomes theirs.
-func Columns(kinds []activity.Kind, fields []string) []string {
+func Columns(m *activity.Model, kinds []activity.Kind, fields []string) []string {
 	if len(kinds) == 0 {
-		kinds = activity.Kinds()
+		kinds = m.Kinds()
 	}
 	var all []string
-	for _, f := range activity.Fields() {
+	for _, f := range m.Fields() {
 		if !slices.ContainsFunc(kinds, f.Kinds.Has) {
 			continue
 		}

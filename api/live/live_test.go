@@ -41,7 +41,7 @@ func newSite(t *testing.T) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := sqlite.OpenReader(c)
+	r, err := sqlite.OpenReader(c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

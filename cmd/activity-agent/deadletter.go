@@ -88,12 +88,12 @@ configuration. What is stored loses its dead letter; the rest keeps it. Stop the
 		if err != nil {
 			return err
 		}
-		sink, err := openSink(c.Store, zap.NewNop())
+		sink, err := openSink(c.Store, c.Model(), zap.NewNop())
 		if err != nil {
 			return err
 		}
 		a, err := agent.New(agent.Options{
-			Config: c.Agent, Files: c.Files, Pipeline: c.Pipeline, Sink: sink, Version: version, Logger: log,
+			Config: c.Agent, Files: c.Files, Pipeline: c.Pipeline, Model: c.Model(), Sink: sink, Version: version, Logger: log,
 			Origin: agent.OriginOf(c.Agent, p.getenv, p.hostname),
 		})
 		if err != nil {

@@ -69,7 +69,7 @@ func differences(pipe *pipeline.Pipeline, c *config.Config, test config.Test) ([
 		}
 	}
 	if len(all) > 0 {
-		all = append(all, fmt.Sprintf("it was classified by %v as %s", doc["classified_by"], r.Kind))
+		all = append(all, fmt.Sprintf("it was classified by %v as %v", doc["classified_by"], doc["kind"]))
 	}
 	return all, nil
 }

@@ -46,7 +46,7 @@ In CSV, a text that a spreadsheet would take for a formula has an apostrophe bef
 	cmd.Flags().BoolVar(&o.resume, "resume", false, "go on with FILE.part where it ends")
 	cmd.Flags().IntVar(&o.limit, "limit", 0, "at most `n`; 0 for all")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		q, err := f.query()
+		q, err := f.query(from)
 		if err != nil {
 			return err
 		}
@@ -94,7 +94,7 @@ func (o *exportFlags) complete(q search.Query) (export.Format, error) {
 
 // export writes what q finds.
 func (p *program) export(ctx context.Context, store reader, q search.Query, o exportFlags, format export.Format) error {
-	columns := export.Columns(q.Kinds, q.Fields)
+	columns := export.Columns(q.Model, q.Kinds, q.Fields)
 	if o.output == "-" {
 		out := newPacked(p.stdout, o.gzip)
 		return errors.Join(p.exportTo(ctx, store, q, o.limit, out, export.NewWriter(out, format, columns, false)), out.Close())

@@ -25,7 +25,7 @@ filter with --where: FIELD=VALUE, FIELD.gte=, .lte=, .gt=, .lt=, .exists=, .pref
 func filterFlags(cmd *cobra.Command, without ...string) *filters {
 	f := &filters{values: map[string]*[]string{}}
 	for _, flag := range []struct{ name, param, help string }{
-		{"kind", "kind", "of these `kinds`: " + kindList()},
+		{"kind", "kind", "of these `kinds`: " + kindList() + ", or of your own"},
 		{"activity-type", "activity_type", "of this `type`, such as user_login"},
 		{"user-id", "user_id", "by this `user`"},
 		{"entity-type", "entity_type", "about this `sort` of thing"},
@@ -46,8 +46,12 @@ func filterFlags(cmd *cobra.Command, without ...string) *filters {
 	return f
 }
 
-// query reads the flags; their mistakes are usage errors.
-func (f *filters) query() (search.Query, error) {
+// query reads the flags for the kinds and fields of from; their mistakes are usage errors.
+func (f *filters) query(from *source) (search.Query, error) {
+	m, err := from.model()
+	if err != nil {
+		return search.Query{}, err
+	}
 	params := map[string][]string{}
 	for name, v := range f.values {
 		if len(*v) > 0 {
@@ -61,7 +65,7 @@ func (f *filters) query() (search.Query, error) {
 		}
 		params[name] = append(params[name], value)
 	}
-	q, err := search.Parse(params, nil, time.Now())
+	q, err := search.Parse(m, params, nil, time.Now())
 	if err != nil {
 		return q, usageError{err}
 	}

@@ -32,7 +32,7 @@ func (p *program) queryCommand() *cobra.Command {
 	limit := cmd.Flags().Int("limit", 50, "at most `n`; 0 for all")
 	asJSON := cmd.Flags().Bool("json", false, "one JSON object a line")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		q, err := f.query()
+		q, err := f.query(from)
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/config"
 	"github.com/truledgr/activity-agent/deploy/kibana"
 	"github.com/truledgr/activity-agent/sinks/elasticsearch"
@@ -79,7 +80,7 @@ func (o setupOptions) check(c *config.Config) error {
 
 func (p *program) setup(ctx context.Context, c *config.Config, o setupOptions) error {
 	es := *c.Store.Elasticsearch
-	wanted := elasticsearch.Wanted{Days: c.Retention.Days, Roles: o.roles}
+	wanted := elasticsearch.Wanted{Model: c.Model(), Days: func(k activity.Kind) int { return c.Retention.Days(c.Model(), k) }, Roles: o.roles}
 	if o.dry || o.export != "" {
 		wanted.Roles = true // to look at costs nothing
 		all := append(es.Wanted(wanted), es.AgentKey())

@@ -12,9 +12,11 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/activity/search"
 	"github.com/truledgr/activity-agent/api/live"
 	"github.com/truledgr/activity-agent/api/remote"
+	"github.com/truledgr/activity-agent/config"
 )
 
 // tokenVariable has the token for --url.
@@ -25,6 +27,7 @@ type source struct {
 	p                      *program
 	cmd                    *cobra.Command
 	config, url, tokenFile *string
+	loaded                 *config.Config // nil until it is asked for
 }
 
 // sourceHelp explains the flags.
@@ -39,6 +42,19 @@ func (p *program) sourceFlags(cmd *cobra.Command) *source {
 	return s
 }
 
+// model returns the kinds and fields of the configuration. For an API, which has its own, they are the built-in ones.
+func (s *source) model() (*activity.Model, error) {
+	if *s.url != "" {
+		return nil, nil
+	}
+	c, err := load(*s.config)
+	if err != nil {
+		return nil, err
+	}
+	s.loaded = c
+	return c.Model(), nil
+}
+
 // A reader is a store or an API as commands ask it.
 type reader interface {
 	search.Searcher
@@ -46,17 +62,13 @@ type reader interface {
 	Get(ctx context.Context, id ulid.ULID) (json.RawMessage, error)
 }
 
-// open opens it for questions; done must be called.
+// open opens it for questions, after model; done must be called.
 func (s *source) open() (store reader, done func() error, err error) {
 	if *s.url == "" {
 		if *s.tokenFile != "" {
 			return nil, nil, usageError{errors.New("--token-file is for --url: the store needs no token")}
 		}
-		c, err := load(*s.config)
-		if err != nil {
-			return nil, nil, err
-		}
-		return openSearch(c.Store)
+		return openSearch(s.loaded.Store, s.loaded.Model())
 	}
 	if s.cmd.Flags().Changed("config") {
 		return nil, nil, usageError{errors.New("--url and -c: give one of them")}

@@ -17,13 +17,13 @@ import (
 	"github.com/truledgr/activity-agent/sinks/sqlite"
 )
 
-// openSink opens the configured store for delivery.
-func openSink(c config.Store, log *zap.Logger) (sinks.Sink, error) {
+// openSink opens the configured store for delivery of the kinds of m.
+func openSink(c config.Store, m *activity.Model, log *zap.Logger) (sinks.Sink, error) {
 	switch {
 	case c.SQLite != nil:
-		return sqlite.Open(*c.SQLite, sqlite.Options{Logger: log})
+		return sqlite.Open(*c.SQLite, sqlite.Options{Model: m, Logger: log})
 	case c.Elasticsearch != nil:
-		s, err := elasticsearch.Open(*c.Elasticsearch, elasticsearch.Options{Logger: log})
+		s, err := elasticsearch.Open(*c.Elasticsearch, elasticsearch.Options{Model: m, Logger: log})
 		if err != nil {
 			return nil, usageError{err}
 		}
@@ -41,17 +41,17 @@ func stuckAfter(c config.Store) time.Duration {
 	return max(5*time.Minute, 10*c.Elasticsearch.RequestTimeout)
 }
 
-// openSearch opens the configured store for questions.
-func openSearch(c config.Store) (search.Store, func() error, error) {
+// openSearch opens the configured store for questions about the kinds of m.
+func openSearch(c config.Store, m *activity.Model) (search.Store, func() error, error) {
 	switch {
 	case c.SQLite != nil:
-		r, err := sqlite.OpenReader(*c.SQLite)
+		r, err := sqlite.OpenReader(*c.SQLite, m)
 		if err != nil {
 			return nil, nil, err
 		}
 		return r, r.Close, nil
 	case c.Elasticsearch != nil:
-		r, err := elasticsearch.OpenReader(*c.Elasticsearch)
+		r, err := elasticsearch.OpenReader(*c.Elasticsearch, m)
 		if err != nil {
 			return nil, nil, usageError{err}
 		}

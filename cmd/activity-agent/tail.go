@@ -40,7 +40,7 @@ that is lost is made again, and nothing is missed or shown twice.
 	since := cmd.Flags().String("since", "", "begin with all since this `time` instead: 2026-01-02, RFC 3339, or -1h")
 	asJSON := cmd.Flags().Bool("json", false, "one JSON object a line")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		q, err := f.query()
+		q, err := f.query(from)
 		if err != nil {
 			return err
 		}

@@ -86,7 +86,7 @@ func (p *program) test(c *config.Config, in io.Reader, name string, asJSON bool,
 	}
 	pipe, err := pipeline.New(pipeline.Options{
 		Config: c.Pipeline, AgentID: id, Version: version, Origin: agent.OriginOf(c.Agent, p.getenv, p.hostname),
-		Keep:    c.Retention.Ages(),
+		Keep: c.Retention.Ages(c.Model()), Model: c.Model(),
 		Explain: func(i int, r pipeline.Redaction) { t.why[i] = append(t.why[i], r) },
 	})
 	if err != nil {
@@ -168,13 +168,14 @@ func (t *trial) one(r *pipeline.Record, doc []byte, why []pipeline.Redaction) er
 		return err
 	}
 	var d struct {
-		By string `json:"classified_by"`
+		Kind string `json:"kind"`
+		By   string `json:"classified_by"`
 	}
 	if err := json.Unmarshal(doc, &d); err != nil {
 		return err
 	}
 	var out bytes.Buffer
-	fmt.Fprintf(&out, "%d  %s  (by %s)\n", t.number, r.Kind, d.By)
+	fmt.Fprintf(&out, "%d  %s  (by %s)\n", t.number, d.Kind, d.By)
 	for _, h := range why {
 		fmt.Fprintf(&out, "   redacted %s  (%s, by %s)\n", h.Path, h.Detector, h.Rule)
 	}

@@ -86,7 +86,7 @@ func compiled(t testing.TB, detect string) *Rules {
 	t.Helper()
 	c := DefaultConfig()
 	c.Detect = detect
-	p, err := Compile(c)
+	p, err := Compile(c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -70,7 +70,7 @@ func TestLookAlikeNamesAreNotSecret(t *testing.T) {
 
 func TestConfiguredNames(t *testing.T) {
 	t.Parallel()
-	p, err := Compile(Config{Fields: []string{"badge_no", "user_id", "plan-b", "request_data.*.code", "x-*-id"}, Allow: []string{"csrf_token", "a.*.password"}})
+	p, err := Compile(Config{Fields: []string{"badge_no", "user_id", "plan-b", "request_data.*.code", "x-*-id"}, Allow: []string{"csrf_token", "a.*.password"}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestCompileNamesWhatIsWrong(t *testing.T) {
 		{Config{Fields: []string{"ok", "a..b"}}, []string{"fields[1]", `"a..b"`}},
 		{Config{Allow: []string{"--"}}, []string{"allow[0]", `"--"`}},
 	} {
-		_, err := Compile(c.config)
+		_, err := Compile(c.config, nil)
 		if err == nil {
 			t.Errorf("%+v: no error", c.config)
 			continue

@@ -23,14 +23,14 @@ func (p *Policy) For(k activity.Kind) *Rules { return p.kinds[k] }
 
 // Compile checks c and prepares it for use. Its error names every offending entry; an unknown detector's also lists the
 // known ones.
-func Compile(c Config) (*Policy, error) {
-	b, err := newBuilder(c)
+func Compile(c Config, m *activity.Model) (*Policy, error) {
+	b, err := newBuilder(c, m)
 	if err != nil {
 		return nil, err
 	}
 	p := &Policy{kinds: map[activity.Kind]*Rules{}}
 	shared := map[string]*Rules{}
-	for _, k := range activity.Kinds() {
+	for _, k := range m.Kinds() {
 		which := b.rulesOf(k)
 		name := fmt.Sprint(which)
 		if shared[name] == nil {
@@ -44,6 +44,7 @@ func Compile(c Config) (*Policy, error) {
 // builder holds a checked Config.
 type builder struct {
 	c        Config
+	model    *activity.Model
 	enabled  [detectorCount]bool
 	action   Action
 	identity Action
@@ -57,8 +58,8 @@ type builtRule struct {
 	action Action
 }
 
-func newBuilder(c Config) (*builder, error) {
-	b := &builder{c: c}
+func newBuilder(c Config, m *activity.Model) (*builder, error) {
+	b := &builder{c: c, model: m}
 	var err error
 	b.enabled, err = detectorsOf(c.Detect)
 	b.check(err)
@@ -138,21 +139,14 @@ func (b *builder) rule(at string, r Rule) {
 		built.kinds = 0
 	}
 	for _, name := range r.Kinds {
-		k, ok := activity.ParseKind([]byte(name))
+		k, ok := b.model.ParseKind([]byte(name))
 		if !ok {
-			b.check(fmt.Errorf("%s.kinds: unknown kind %q; use names of: %s", at, name, strings.Join(kindNames(), ", ")))
+			b.check(fmt.Errorf("%s.kinds: unknown kind %q; use names of: %s", at, name, strings.Join(b.model.Field(activity.KindField).Values, ", ")))
 			continue
 		}
 		built.kinds |= activity.Of(k)
 	}
 	b.each = append(b.each, built)
-}
-
-func kindNames() (ns []string) {
-	for _, k := range activity.Kinds() {
-		ns = append(ns, k.String())
-	}
-	return ns
 }
 
 func (b *builder) hashes() bool {

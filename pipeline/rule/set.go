@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,6 +39,7 @@ type Config struct {
 
 // A Rule is a compiled Config.
 type Rule struct {
+	model        *activity.Model
 	Name         string
 	By           string // for classified_by
 	When         *Condition
@@ -81,12 +83,12 @@ func (r *Rule) ValueOf(f activity.FieldID) []byte {
 var reserved = []string{"blank", "non_json", "panic", "source_gone"}
 
 // CompileAll prepares rules. Its error joins those of all of them, each with the place of the rule in the list.
-func CompileAll(cs []Config) ([]Rule, error) {
+func CompileAll(cs []Config, m *activity.Model) ([]Rule, error) {
 	var errs []error
 	rs := make([]Rule, len(cs))
 	seen := map[string]int{}
 	for i, c := range cs {
-		r, err := New(c)
+		r, err := New(c, m)
 		if before, twice := seen[c.Name]; twice && c.Name != "" {
 			err = errors.Join(err, fmt.Errorf("the rule before it, [%d], is also called %q; give it another name", before, c.Name))
 		}
@@ -110,14 +112,14 @@ func unjoin(err error) []error {
 }
 
 // New prepares one rule. Its error joins all that is wrong with it.
-func New(c Config) (r Rule, err error) {
+func New(c Config, m *activity.Model) (r Rule, err error) {
 	var errs []error
 	check := func(err error) {
 		if err != nil {
 			errs = append(errs, err)
 		}
 	}
-	r = Rule{Name: c.Name, By: "rule:" + c.Name, Drop: c.Drop}
+	r = Rule{model: m, Name: c.Name, By: "rule:" + c.Name, Drop: c.Drop}
 	if c.Name == "" {
 		check(errors.New("has no name; give it one, by which its lines are counted"))
 	}
@@ -128,7 +130,7 @@ func New(c Config) (r Rule, err error) {
 	check(err)
 	if c.Kind != "" {
 		var ok bool
-		if r.Kind, ok = activity.ParseKind([]byte(c.Kind)); !ok {
+		if r.Kind, ok = m.ParseKind([]byte(c.Kind)); !ok {
 			check(fmt.Errorf("kind: there is no kind %q; docs/classification.md lists them", c.Kind))
 		}
 	}
@@ -165,8 +167,11 @@ func (r *Rule) constants(c Config) error {
 		}
 		v := c.Set[name]
 		k := Constant{Field: f}
-		switch f.Type() {
+		switch m := r.model; m.FieldType(f) {
 		case activity.Keyword, activity.Text:
+			if values := m.Field(f).Values; values != nil && !slices.Contains(values, v) {
+				return fmt.Errorf("set: %s takes one of %s; write one of them", name, strings.Join(values, ", "))
+			}
 			k.JSON = quoted(v)
 		case activity.Long:
 			n, err := strconv.ParseInt(v, 10, 64)
@@ -174,6 +179,12 @@ func (r *Rule) constants(c Config) error {
 				return fmt.Errorf("set: %s takes a whole number; write one, such as 200", name)
 			}
 			k.JSON = strconv.AppendInt(nil, n, 10)
+		case activity.Double:
+			n, err := strconv.ParseFloat(v, 64)
+			if err != nil || math.IsInf(n, 0) || math.IsNaN(n) {
+				return fmt.Errorf("set: %s takes a number; write one, such as 0.5", name)
+			}
+			k.JSON = strconv.AppendFloat(nil, n, 'g', -1, 64)
 		case activity.Bool:
 			b, err := strconv.ParseBool(v)
 			if err != nil {
@@ -181,7 +192,7 @@ func (r *Rule) constants(c Config) error {
 			}
 			k.JSON = strconv.AppendBool(nil, b)
 		default:
-			return fmt.Errorf("set: %s takes no constant; texts, whole numbers and truth values do", name)
+			return fmt.Errorf("set: %s takes no constant; texts, numbers and truth values do", name)
 		}
 		r.Set = append(r.Set, k)
 	}
@@ -201,16 +212,16 @@ func (r *Rule) moves(paths map[string]string, what string, leave bool) error {
 
 // field finds a field that a rule may give a value.
 func (r *Rule) field(name string) (activity.FieldID, error) {
-	f, ok := activity.FieldNamed(name, activity.NoKind)
+	f, ok := r.model.FieldNamed(name, activity.NoKind)
 	switch {
 	case !ok:
 		return 0, fmt.Errorf("there is no field %q; docs/fields.md lists them", name)
-	case f.Field().Origin == activity.Agent, f == activity.ID, f == activity.KindField, f == activity.ActivityType, f == activity.Timestamp, f == activity.Details:
+	case r.model.Field(f).Origin == activity.Agent, f == activity.ID, f == activity.KindField, f == activity.ActivityType, f == activity.Timestamp, f == activity.Details:
 		return 0, fmt.Errorf("%s is not for rules to give; choose a field that lines give", name)
 	case strings.Contains(name, "."):
 		return 0, fmt.Errorf("%s stands in an object of the document; choose a field without a dot", name)
-	case r.Kind != activity.NoKind && !f.In(r.Kind):
-		return 0, fmt.Errorf("%s has no field %s; docs/fields.md lists them", r.Kind, name)
+	case r.Kind != activity.NoKind && !r.model.In(f, r.Kind):
+		return 0, fmt.Errorf("%s has no field %s; docs/fields.md lists them", r.model.KindName(r.Kind), name)
 	}
 	return f, nil
 }

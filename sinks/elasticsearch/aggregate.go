@@ -37,7 +37,7 @@ const (
 // are estimates as soon as there are several shards. One request has all of up to a thousand groups; where there are more,
 // they are looked through page by page for those that come first. What is stored meanwhile may be in some groups.
 func (r *Reader) Aggregate(ctx context.Context, q search.Query, as ...search.Aggregation) ([]search.Table, error) {
-	query, err := queryOf(&q)
+	query, err := r.queryOf(&q)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func aggregation(a *search.Aggregation, size int, after json.RawMessage, metrics
 		if !metrics.has(a, i) {
 			continue
 		}
-		below[metricName(i, m)] = metricBody(a, m)
+		below[metricName(a, i, m)] = metricBody(a, m)
 	}
 	if len(below) > 0 {
 		body["aggs"] = below
@@ -143,7 +143,7 @@ func sources(a *search.Aggregation) []object {
 		}})
 	}
 	for _, t := range a.By {
-		add(object{"terms": object{"field": t.Name(), "missing_bucket": !a.Present}})
+		add(object{"terms": object{"field": t.Name(a.Model), "missing_bucket": !a.Present}})
 	}
 	return out
 }
@@ -158,15 +158,15 @@ func keyCount(a *search.Aggregation) int {
 func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) + "s" }
 
 // metricName names the metric's aggregation. All percentiles of a field are one.
-func metricName(i int, m search.Metric) string {
+func metricName(a *search.Aggregation, i int, m search.Metric) string {
 	if m.Function == search.Percentile {
-		return "percentiles of " + m.Field.Name()
+		return "percentiles of " + a.Model.FieldName(m.Field)
 	}
 	return nameOf(i)
 }
 
 func metricBody(a *search.Aggregation, m search.Metric) object {
-	field := object{"field": m.Field.Name()}
+	field := object{"field": a.Model.FieldName(m.Field)}
 	switch m.Function {
 	case search.Sum:
 		return object{"sum": field}
@@ -309,9 +309,9 @@ func (w *walk) within(g *search.Group) object {
 	}
 	for i, t := range w.a.By {
 		if keys[i] == nil {
-			not = append(not, object{"exists": object{"field": t.Name()}})
+			not = append(not, object{"exists": object{"field": t.Name(w.a.Model)}})
 		} else {
-			must = append(must, object{"term": object{t.Name(): keys[i]}})
+			must = append(must, object{"term": object{t.Name(w.a.Model): keys[i]}})
 		}
 	}
 	return object{"bool": object{"filter": must, "must_not": not}}
@@ -327,14 +327,14 @@ func readGroup(a *search.Aggregation, t *tape.Tape, bucket uint32, metrics which
 	g.Count = integer(t, count)
 	for i, m := range a.Metrics {
 		if metrics.has(a, i) {
-			g.Values[i] = readMetric(m, t, member(t, bucket, metricName(i, m)))
+			g.Values[i] = readMetric(a, m, t, member(t, bucket, metricName(a, i, m)))
 		}
 	}
 	return g, nil
 }
 
 // readMetric decodes the value of a metric; nil for none.
-func readMetric(m search.Metric, t *tape.Tape, i uint32) any {
+func readMetric(a *search.Aggregation, m search.Metric, t *tape.Tape, i uint32) any {
 	at := member(t, i, "value")
 	for _, v := range elements(t, member(t, i, "values")) {
 		if p, ok := float(t, member(t, v, "key")); ok && p == m.Percent {
@@ -345,7 +345,7 @@ func readMetric(m search.Metric, t *tape.Tape, i uint32) any {
 	switch {
 	case !ok:
 		return nil
-	case m.Field.Type() == activity.Date:
+	case a.Model.FieldType(m.Field) == activity.Date:
 		return time.UnixMilli(int64(x)).UTC()
 	}
 	return x
@@ -372,7 +372,7 @@ func readKeys(a *search.Aggregation, t *tape.Tape, key uint32, g *search.Group) 
 				v = time.UnixMilli(integer(t, k)).UTC()
 			}
 		}
-		if n, ok := v.(int64); ok && a.By[term].Field.Type() == activity.Bool {
+		if n, ok := v.(int64); ok && a.Model.FieldType(a.By[term].Field) == activity.Bool {
 			v = n != 0
 		}
 		g.Keys = append(g.Keys, v)

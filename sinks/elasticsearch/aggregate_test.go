@@ -39,7 +39,7 @@ func both(t *testing.T, docs []testDoc) (*Reader, *sqlite.Reader) {
 		t.Fatal(err)
 	}
 	refresh(t, n, c)
-	r, err := sqlite.OpenReader(lite)
+	r, err := sqlite.OpenReader(lite, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func aggregateOf(t *testing.T, s search.Store, params string) search.Table {
 		k, v, _ := strings.Cut(p, "=")
 		values[k] = append(values[k], v)
 	}
-	q, a, err := search.ParseAggregation(values, day0)
+	q, a, err := search.ParseAggregation(nil, values, day0)
 	if err != nil {
 		t.Fatalf("%s: %v", params, err)
 	}

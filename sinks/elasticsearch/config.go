@@ -101,6 +101,16 @@ func (c Config) Target() (prefix string, periods []string) {
 	return c.IndexPrefix, periods
 }
 
+// target is Target for the kinds of m; those that it declares have the period of all.
+func (c Config) target(m *activity.Model) target {
+	t := target{model: m}
+	t.prefix, t.periods = c.Target()
+	for range m.CustomNames() {
+		t.periods = append(t.periods, c.Period)
+	}
+	return t
+}
+
 // prefix is what Elasticsearch takes as the beginning of an index name, with the characters left out that wildcards and
 // lists of names give a meaning to.
 var prefix = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,99}$`)

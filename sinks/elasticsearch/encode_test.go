@@ -41,7 +41,7 @@ func TestIndexNames(t *testing.T) {
 		}
 		return x.UnixNano()
 	}
-	to := target{"activities", []string{activity.APITransaction: "day", activity.AuthEvent: "week", activity.DataChange: "month"}}
+	to := target{nil, "activities", []string{activity.APITransaction: "day", activity.AuthEvent: "week", activity.DataChange: "month"}}
 	var cache names
 	for _, tt := range []struct {
 		kind activity.Kind

@@ -32,11 +32,11 @@ func (s *Sink) Expired(ctx context.Context, limits []sinks.Limit) (sinks.Expired
 	}
 	for _, l := range limits {
 		for _, name := range names {
-			since, until, ours := s.own.covers(name, l.Kind.Family())
+			since, until, ours := s.own.covers(name, s.model.Family(l.Kind))
 			if !ours || until.After(l.Before) {
 				continue
 			}
-			x := sinks.Expired{Kind: l.Kind.String(), Index: name, Before: until, Since: since}
+			x := sinks.Expired{Kind: s.model.KindName(l.Kind), Index: name, Before: until, Since: since}
 			if x.Records, err = s.client.count(ctx, name); err != nil {
 				return x, false, err
 			}
@@ -64,7 +64,7 @@ func (s *Sink) Delete(ctx context.Context, x sinks.Expired) (sinks.Progress, err
 
 // indices returns the names of all indices that have the alias.
 func (c *client) indices(ctx context.Context, op, alias string) ([]string, error) {
-	answer, err := c.call(ctx, op, esapi.IndicesGetAliasRequest{Name: []string{alias}})
+	answer, err := c.call(ctx, op, esapi.IndicesGetAliasRequest{Index: []string{alias + "-*"}, Name: []string{alias}})
 	if e := (*Error)(nil); errors.As(err, &e) && e.Status == http.StatusNotFound {
 		return nil, nil // there is no such alias yet
 	} else if err != nil {
@@ -102,7 +102,7 @@ func (c *client) count(ctx context.Context, index string) (int64, error) {
 func explained(err error) error {
 	if e := (*Error)(nil); errors.As(err, &e) && e.Status == http.StatusForbidden {
 		return fmt.Errorf("%s: Elasticsearch answered 403: the API key or user lacks a privilege: deleting what has expired takes "+
-			"delete_index, view_index_metadata and monitor on the indices; grant them, or set store.elasticsearch.expiry to cluster", e.Op)
+			"delete_index, view_index_metadata and monitor on the indices, and on their alias; grant them, or set store.elasticsearch.expiry to cluster", e.Op)
 	}
 	return err
 }

@@ -87,7 +87,7 @@ func mustOpen(tb testing.TB, c Config) *Sink {
 
 func mustRead(tb testing.TB, c Config) *Reader {
 	tb.Helper()
-	r, err := OpenReader(c)
+	r, err := OpenReader(c, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}

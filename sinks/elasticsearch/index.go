@@ -10,6 +10,7 @@ import (
 // A target is where documents go. A replay has the target of its intent, so that a changed configuration cannot put a
 // record into a second index.
 type target struct {
+	model   *activity.Model // what numbers the kinds
 	prefix  string
 	periods []string // by activity.Kind; what is missing or "" is a month
 }
@@ -18,7 +19,7 @@ type target struct {
 // activities-auth-event-2026.11, -2026.11.23 for a day, -2026.w47 for a week of ISO 8601. Nothing that a log holds has a
 // part in it.
 func (t target) appendIndex(dst []byte, k activity.Kind, ns int64) []byte {
-	dst = append(append(append(append(dst, t.prefix...), '-'), k.Family()...), '-')
+	dst = append(append(append(append(dst, t.prefix...), '-'), t.model.Family(k)...), '-')
 	period := ""
 	if int(k) < len(t.periods) {
 		period = t.periods[k]
@@ -44,7 +45,8 @@ func appendPeriod(dst []byte, period string, at time.Time) []byte {
 func appendTwo(dst []byte, n int) []byte { return append(dst, byte('0'+n/10), byte('0'+n%10)) }
 
 // names caches the index names of a batch: its records are mostly of one day.
-type names [8]struct {
+type names [activity.MaxKinds]struct {
+	kind  activity.Kind
 	day   int64 // since 1970, plus one; 0 is empty
 	lower []byte
 }
@@ -55,9 +57,9 @@ func (n *names) of(t target, k activity.Kind, ns int64) []byte {
 	if ns < 0 {
 		day-- // in which case the name is made again each time near 1970; no record is that old
 	}
-	e := &n[k%8]
-	if e.day != day+1 || e.day == 0 {
-		e.day, e.lower = day+1, t.appendIndex(e.lower[:0], k, ns)
+	e := &n[k%activity.MaxKinds]
+	if e.day != day+1 || e.day == 0 || e.kind != k {
+		e.kind, e.day, e.lower = k, day+1, t.appendIndex(e.lower[:0], k, ns)
 	}
 	return e.lower
 }

@@ -27,14 +27,14 @@ type life struct {
 // lives returns the lives of the kinds that have one. Ages count from the beginning of an index's period, or its creation
 // where the cluster does not know that, which is no earlier. So the length of the period is added: the last record of it
 // is kept as long as was asked for.
-func (c Config) lives(days func(activity.Kind) int) (out []life) {
+func (c Config) lives(m *activity.Model, days func(activity.Kind) int) (out []life) {
 	if days == nil {
 		days = func(activity.Kind) int { return 0 }
 	}
 	warm, _ := activity.ParseAge(c.WarmAfter) // validated
-	prefix, periods := c.Target()
-	for _, k := range activity.Kinds() {
-		l := life{kind: k, policy: prefix + "-" + k.Family(), period: periods[k], warm: warm}
+	to := c.target(m)
+	for _, k := range m.Kinds() {
+		l := life{kind: k, policy: to.prefix + "-" + m.Family(k), period: to.periods[k], warm: warm}
 		length := map[string]int{"day": 1, "week": 7}[l.period]
 		if length == 0 {
 			length = 31
@@ -113,7 +113,7 @@ func (c *client) adopt(ctx context.Context, to target, lives []life) (done []Cha
 	}
 	for _, name := range names {
 		for _, l := range lives {
-			since, _, ours := to.covers(name, l.kind.Family())
+			since, _, ours := to.covers(name, to.model.Family(l.kind))
 			if !ours {
 				continue
 			}

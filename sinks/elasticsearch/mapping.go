@@ -47,12 +47,14 @@ func (t Template) Request() (method, path string) {
 // object is a JSON object; encoding/json writes its members in the order of their names.
 type object = map[string]any
 
-// Templates returns a component template that all kinds share, and an index template for each kind. exact says whether the
+// Templates returns a component template that all kinds share, and an index template for each kind of m. exact says whether the
 // cluster can cut text into words just as search.AppendWords does: see textParts.
-func (c Config) Templates(exact bool) []Template { return c.templates(exact, nil) }
+func (c Config) Templates(m *activity.Model, exact bool) []Template {
+	return c.templates(m, exact, nil)
+}
 
 // templates is Templates for kinds that may have a life.
-func (c Config) templates(exact bool, lives []life) []Template {
+func (c Config) templates(m *activity.Model, exact bool, lives []life) []Template {
 	common := c.IndexPrefix + "-common"
 	settings := object{
 		"number_of_shards":     1,
@@ -66,26 +68,27 @@ func (c Config) templates(exact bool, lives []life) []Template {
 	out := []Template{template("component_template", common, object{
 		"template": object{
 			"settings": object{"index": settings},
-			"mappings": object{"dynamic": false, "properties": c.properties(func(f activity.Field) bool { return f.Kinds == activity.AllKinds }, exact)},
+			"mappings": object{"dynamic": false, "properties": c.properties(m, func(f activity.Field) bool { return f.Kinds == activity.AllKinds }, exact)},
 		},
 	})}
 	if c.Flavor == FlavorOpenSearch { // which takes no component that may be missing
 		out = append(out, Template{Kind: "component_template", Name: custom, Body: encode(object{"template": object{}})})
 	}
-	for _, k := range activity.Kinds() {
+	for _, k := range m.Kinds() {
+		name := c.IndexPrefix + "-" + m.Family(k)
 		// The users' own settings go into the last component, and win.
 		composed := []string{common, custom}
 		if i := slices.IndexFunc(lives, func(l life) bool { return l.kind == k }); i >= 0 && c.Flavor != FlavorOpenSearch {
 			composed = []string{common, lives[i].component(), custom}
 		}
 		body := object{
-			"index_patterns": []string{c.IndexPrefix + "-" + k.Family() + "-*"},
+			"index_patterns": []string{name + "-*"},
 			"composed_of":    composed,
-			// Where one prefix begins with another, the longer one is meant. 100 is what Elastic's own templates have.
-			"priority": 200 + len(c.IndexPrefix),
+			// Where one name begins with another, the longer one is meant. 100 is what Elastic's own templates have.
+			"priority": 200 + len(name),
 			"template": object{
 				"aliases": object{c.IndexPrefix: object{}},
-				"mappings": object{"properties": c.properties(func(f activity.Field) bool {
+				"mappings": object{"properties": c.properties(m, func(f activity.Field) bool {
 					return f.Kinds != activity.AllKinds && f.Kinds.Has(k)
 				}, exact)},
 			},
@@ -93,7 +96,7 @@ func (c Config) templates(exact bool, lives []life) []Template {
 		if c.Flavor != FlavorOpenSearch {
 			body["ignore_missing_component_templates"] = []string{custom}
 		}
-		out = append(out, template("index_template", c.IndexPrefix+"-"+k.Family(), body))
+		out = append(out, template("index_template", name, body))
 	}
 	return out
 }
@@ -123,21 +126,21 @@ func encode(v any) []byte {
 var otherNames = map[string]activity.FieldID{"source.ip": activity.IPAddress}
 
 // properties maps the fields that in chooses, and their ECS names.
-func (c Config) properties(in func(activity.Field) bool, exact bool) object {
+func (c Config) properties(m *activity.Model, in func(activity.Field) bool, exact bool) object {
 	root := object{}
-	for id := activity.FieldID(1); id < activity.FieldCount; id++ {
-		f := id.Field()
+	for id := activity.FieldID(1); id < m.FieldCount(); id++ {
+		f := m.Field(id)
 		if !in(f) {
 			continue
 		}
-		put(root, f.Name, c.fieldMapping(id, exact))
+		put(root, f.Name, c.fieldMapping(m, id, exact))
 		// A name below the field itself is a multi-field of it (user_agent.original): see fieldMapping.
 		if f.ECS != "" && f.ECS != f.Name && !strings.HasPrefix(f.ECS, f.Name+".") {
 			put(root, f.ECS, object{"type": "alias", "path": f.Name})
 		}
 	}
 	for name, id := range otherNames {
-		if in(id.Field()) {
+		if in(m.Field(id)) {
 			put(root, name, object{"type": "alias", "path": id.Name()})
 		}
 	}
@@ -163,8 +166,8 @@ func put(root object, name string, mapping object) {
 
 // fieldMapping is the mapping of one field. A value that its type cannot hold must not cost the document, so whatever
 // Elasticsearch can pass over it does.
-func (c Config) fieldMapping(id activity.FieldID, exact bool) object {
-	f := id.Field()
+func (c Config) fieldMapping(model *activity.Model, id activity.FieldID, exact bool) object {
+	f := model.Field(id)
 	m, below := object{}, object{}
 	switch f.Type {
 	case activity.Keyword, activity.Keywords:
@@ -196,7 +199,7 @@ func (c Config) fieldMapping(id activity.FieldID, exact bool) object {
 	if below2, ok := strings.CutPrefix(f.ECS, f.Name+"."); ok {
 		below[below2] = object{"type": m["type"], "ignore_above": ignoreAbove}
 	}
-	if slices.Contains(search.TextFields(), id) {
+	if slices.Contains(search.TextFields(model), id) {
 		maps.Copy(below, textParts(exact))
 	}
 	if len(below) > 0 {

@@ -64,7 +64,7 @@ func flat(into map[string]mapped, under string, properties map[string]mapped) {
 func mappings(t *testing.T, exact bool) map[activity.Kind]map[string]mapped {
 	t.Helper()
 	out := map[activity.Kind]map[string]mapped{}
-	templates := DefaultConfig().Templates(exact)
+	templates := DefaultConfig().Templates(nil, exact)
 	for i, k := range activity.Kinds() {
 		out[k] = map[string]mapped{}
 		for _, at := range []int{0, i + 1} {
@@ -141,7 +141,7 @@ func TestFullTextHasItsParts(t *testing.T) {
 	t.Parallel()
 	for exact, parts := range map[bool]string{true: wordsPart, false: lettersPart + " " + standardPart} {
 		for k, m := range mappings(t, exact) {
-			for _, f := range search.TextFields() {
+			for _, f := range search.TextFields(nil) {
 				for part := range strings.FieldsSeq(parts) {
 					if got := m[f.Name()+"."+part].Type; f.In(k) && got != "text" {
 						t.Errorf("%s: %s.%s is %q, want text", k, f.Name(), part, got)
@@ -157,7 +157,7 @@ func TestTemplatesNeverMakeSurprises(t *testing.T) {
 	for _, p := range []string{"activities", "activities-eu"} {
 		c := DefaultConfig()
 		c.IndexPrefix = p
-		for _, tt := range c.Templates(true) {
+		for _, tt := range c.Templates(nil, true) {
 			text := string(tt.Body)
 			if strings.Contains(text, "async") || strings.Contains(text, `"dynamic":true`) {
 				t.Errorf("%s: %s", tt.Name, text)
@@ -170,12 +170,52 @@ func TestTemplatesNeverMakeSurprises(t *testing.T) {
 	short, long := DefaultConfig(), DefaultConfig()
 	long.IndexPrefix = "activities-auth-event"
 	priority := func(c Config) (n struct{ Priority int }) {
-		if err := json.Unmarshal(c.Templates(true)[1].Body, &n); err != nil {
+		if err := json.Unmarshal(c.Templates(nil, true)[1].Body, &n); err != nil {
 			t.Fatal(err)
 		}
 		return n
 	}
 	if s, l := priority(short).Priority, priority(long).Priority; s >= l || s <= 100 {
 		t.Errorf("priorities are %d and %d: the longer prefix must win, and both over 100", s, l)
+	}
+}
+
+// TestTheTemplateOfTheLongerNameWins: names of declared kinds may begin as others do. An index must have the mapping of its kind.
+func TestTheTemplateOfTheLongerNameWins(t *testing.T) {
+	t.Parallel()
+	m, err := activity.NewModel([]activity.KindConfig{
+		{Name: "data", Fields: []activity.FieldConfig{{Name: "amount", Type: "double"}, {Name: "network", Type: "keyword", ECS: "transaction.network"}}},
+		{Name: "data_access_log"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	best, priority := "", 0
+	for _, tt := range DefaultConfig().Templates(m, true) {
+		var body struct {
+			IndexPatterns []string `json:"index_patterns"`
+			Priority      int
+		}
+		if err := json.Unmarshal(tt.Body, &body); err != nil {
+			t.Fatal(err)
+		}
+		if tt.Kind != "index_template" {
+			continue
+		}
+		if strings.HasPrefix("activities-data-access-2026.11", strings.TrimSuffix(body.IndexPatterns[0], "*")) {
+			if body.Priority == priority {
+				t.Errorf("%s and %s have one priority", best, tt.Name)
+			}
+			if body.Priority > priority {
+				best, priority = tt.Name, body.Priority
+			}
+		}
+		text := string(tt.Body)
+		if own := strings.Contains(text, `"amount":{"ignore_malformed":true,"type":"double"}`) && strings.Contains(text, `"path":"network"`); own != (tt.Name == "activities-data") {
+			t.Errorf("%s: %s", tt.Name, text)
+		}
+	}
+	if best != "activities-data-access" {
+		t.Errorf("the index of data_access has the template %s", best)
 	}
 }

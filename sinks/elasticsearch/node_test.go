@@ -306,7 +306,7 @@ func library(t *testing.T) (*Reader, *sqlite.Reader) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	r, err := sqlite.OpenReader(lite)
+	r, err := sqlite.OpenReader(lite, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -336,7 +336,7 @@ func parse(t *testing.T, params string) search.Query {
 		k, v, _ := strings.Cut(p, "=")
 		values[k] = append(values[k], v)
 	}
-	q, err := search.Parse(values, nil, day0)
+	q, err := search.Parse(nil, values, nil, day0)
 	if err != nil {
 		t.Fatalf("%s: %v", params, err)
 	}

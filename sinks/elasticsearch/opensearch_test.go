@@ -56,7 +56,7 @@ func TestOpenSearchStoresFindsAndDeletes(t *testing.T) {
 			t.Errorf("got %v, want %v and a refusal", got, want)
 		}
 	}
-	r, err := OpenReader(c)
+	r, err := OpenReader(c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func TestOpenSearchStoresFindsAndDeletes(t *testing.T) {
 	}{
 		{"user_id", "ann", 1}, {"kind", "auth_event", 2}, {"details.a.b", "deep", 1}, {"details.a.b", "other", 0}, {"q", "abroad", 1}, {"q", "nowhere", 0},
 	} {
-		q, err := search.Parse(map[string][]string{tt.name: {tt.value}}, nil, day0)
+		q, err := search.Parse(nil, map[string][]string{tt.name: {tt.value}}, nil, day0)
 		if err != nil {
 			t.Fatal(err)
 		}

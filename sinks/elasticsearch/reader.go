@@ -24,6 +24,7 @@ import (
 // characters is not searched and not sorted by; details.x.exists does not see that details.x is an object; and where the
 // cluster has no pattern tokeniser (see Setup.Exact), full text differs as phrase.query says.
 type Reader struct {
+	model  *activity.Model
 	target target
 	client *client
 	groups portions
@@ -31,14 +32,13 @@ type Reader struct {
 
 var _ search.Store = (*Reader)(nil)
 
-// OpenReader prepares for questions. It connects to nothing yet.
-func OpenReader(c Config) (*Reader, error) {
+// OpenReader prepares for questions about the kinds of m, nil for the built-in ones. It connects to nothing yet.
+func OpenReader(c Config, m *activity.Model) (*Reader, error) {
 	cl, err := newClient(c)
 	if err != nil {
 		return nil, err
 	}
-	prefix, periods := c.Target()
-	return &Reader{target{prefix, periods}, cl, usual()}, nil
+	return &Reader{m, c.target(m), cl, usual()}, nil
 }
 
 // Close ends the connections.
@@ -47,7 +47,7 @@ func (r *Reader) Close() error { return r.client.close() }
 // Search returns one page.
 func (r *Reader) Search(ctx context.Context, q search.Query) (search.Page, error) {
 	var page search.Page
-	body, err := searchBody(&q)
+	body, err := r.searchBody(&q)
 	if err != nil {
 		return page, err
 	}
@@ -71,11 +71,11 @@ func (r *Reader) Search(ctx context.Context, q search.Query) (search.Page, error
 	// One document more than the page has says that there is a next one. Where the window ends with the page it is not known.
 	if n := q.PageSize(); len(found) > n || len(found) == n && pageSize(&q) == n {
 		found = found[:n]
-		values, err := cursorValues(order, sortOf(&t, found[n-1]))
+		values, err := cursorValues(r.model, order, sortOf(&t, found[n-1]))
 		if err != nil {
 			return page, err
 		}
-		page.Next = search.EncodeCursor(order, values)
+		page.Next = search.EncodeCursor(r.model, order, values)
 	}
 	for _, h := range found {
 		source := member(&t, h, "_source")
@@ -95,7 +95,7 @@ func (r *Reader) Search(ctx context.Context, q search.Query) (search.Page, error
 
 // Count counts what matches.
 func (r *Reader) Count(ctx context.Context, q search.Query) (int64, error) {
-	query, err := queryOf(&q)
+	query, err := r.queryOf(&q)
 	if err != nil {
 		return 0, err
 	}
@@ -130,7 +130,7 @@ func (r *Reader) Get(ctx context.Context, id ulid.ULID) (json.RawMessage, error)
 // in the index of its own time, which a given id need not have, and the periods may have been others once.
 func (r *Reader) find(ctx context.Context, id ulid.ULID) (located, error) {
 	var keys []docKey
-	for _, k := range activity.Kinds() {
+	for _, k := range r.model.Kinds() {
 		name := r.target.appendIndex(nil, k, ulid.Time(id.Time()).UnixNano())
 		keys = append(keys, docKey{string(name), id.String()})
 	}
@@ -142,7 +142,7 @@ func (r *Reader) find(ctx context.Context, id ulid.ULID) (located, error) {
 		return docs[i], nil
 	}
 	q := search.Query{Where: []search.Condition{{Field: activity.ID, Values: []any{id.String()}}}}
-	query, err := queryOf(&q)
+	query, err := r.queryOf(&q)
 	if err != nil {
 		return located{}, err
 	}
@@ -171,13 +171,26 @@ func (r *Reader) find(ctx context.Context, id ulid.ULID) (located, error) {
 // indices are the names to ask for the kinds. The families are named, not prefix-*, under which others may keep theirs.
 func (r *Reader) indices(kinds []activity.Kind) []string {
 	if len(kinds) == 0 {
-		kinds = activity.Kinds()
+		kinds = r.model.Kinds()
 	}
 	names := make([]string, len(kinds))
 	for i, k := range kinds {
-		names[i] = r.target.prefix + "-" + k.Family() + "-*"
+		names[i] = r.target.prefix + "-" + r.model.Family(k) + "-*"
 	}
 	return names
+}
+
+// named asks for the kinds by their name, where the names of indices do not tell them for sure: that of a declared kind may
+// begin as another's does. nil is no question.
+func (r *Reader) named(kinds []activity.Kind) object {
+	if len(kinds) == 0 || len(r.model.CustomNames()) == 0 {
+		return nil
+	}
+	names := make([]string, len(kinds))
+	for i, k := range kinds {
+		names[i] = r.model.KindName(k)
+	}
+	return object{"terms": object{activity.KindField.Name(): names}}
 }
 
 func yes() *bool { b := true; return &b }
@@ -198,15 +211,15 @@ func pageSize(q *search.Query) int {
 }
 
 // searchBody is the body of the search for one page.
-func searchBody(q *search.Query) (object, error) {
-	query, err := queryOf(q)
+func (r *Reader) searchBody(q *search.Query) (object, error) {
+	query, err := r.queryOf(q)
 	if err != nil {
 		return nil, err
 	}
 	order := q.Order()
 	sort := make([]object, len(order))
 	for i, k := range order {
-		sort[i] = object{k.Field.Name(): sortKey(k)}
+		sort[i] = object{r.model.FieldName(k.Field): sortKey(r.model.FieldType(k.Field), k.Descending)}
 	}
 	body := object{"query": query, "sort": sort, "size": pageSize(q), "track_total_hits": search.MaxTotal}
 	if q.SkipTotal {
@@ -216,42 +229,45 @@ func searchBody(q *search.Query) (object, error) {
 		body["from"] = q.Offset
 	}
 	if q.Cursor != "" {
-		values, err := search.DecodeCursor(order, q.Cursor)
+		values, err := search.DecodeCursor(r.model, order, q.Cursor)
 		if err != nil {
 			return nil, err
 		}
-		body["search_after"] = sortValues(order, values)
+		body["search_after"] = sortValues(r.model, order, values)
 	}
 	return body, nil
 }
 
 // queryOf translates everything of q but its order and page, and the kinds that the indices stand for.
-func queryOf(q *search.Query) (object, error) {
+func (r *Reader) queryOf(q *search.Query) (object, error) {
 	if _, err := search.ParseText(q.Text); err != nil {
 		return nil, err
 	}
-	must, not := conditions(q.Where)
+	must, not := r.conditions(q.Where)
+	if of := r.named(q.Kinds); of != nil {
+		must = append(must, of)
+	}
 	if span := period(q); len(span) > 0 {
 		must = append(must, object{"range": object{"@timestamp": span}})
 	}
 	if len(q.Either) > 0 {
-		must = append(must, anyOf(q.Either))
+		must = append(must, r.anyOf(q.Either))
 	}
 	for _, p := range phrases(q.Text) {
 		if p.not {
-			not = append(not, p.query())
+			not = append(not, p.query(r.model))
 		} else {
-			must = append(must, p.query())
+			must = append(must, p.query(r.model))
 		}
 	}
 	return object{"bool": object{"filter": must, "must_not": not}}, nil
 }
 
 // conditions are the queries that must hold, and those that must not.
-func conditions(where []search.Condition) (must, not []object) {
+func (r *Reader) conditions(where []search.Condition) (must, not []object) {
 	must, not = []object{}, []object{}
 	for i := range where {
-		c, negative := condition(&where[i])
+		c, negative := r.condition(&where[i])
 		if negative {
 			not = append(not, c)
 		} else {
@@ -261,10 +277,10 @@ func conditions(where []search.Condition) (must, not []object) {
 	return must, not
 }
 
-func anyOf(groups [][]search.Condition) object {
+func (r *Reader) anyOf(groups [][]search.Condition) object {
 	ways := make([]object, len(groups))
 	for i, group := range groups {
-		must, not := conditions(group)
+		must, not := r.conditions(group)
 		ways[i] = object{"bool": object{"filter": must, "must_not": not}}
 	}
 	return either(ways...)
@@ -284,8 +300,8 @@ func period(q *search.Query) object {
 func instant(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
 // condition translates one condition; negative says that it must not hold.
-func condition(c *search.Condition) (query object, negative bool) {
-	name := c.Field.Name()
+func (r *Reader) condition(c *search.Condition) (query object, negative bool) {
+	name := r.model.FieldName(c.Field)
 	if c.Field == activity.Amendments {
 		name = activity.UpdatedAt.Name() // the list is not indexed; this is set whenever it is
 	}

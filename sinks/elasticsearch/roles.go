@@ -14,9 +14,7 @@ import (
 // Roles returns the roles for who has to do with the indices of c: -writer for the agent, -reader for people and the read
 // API, -admin for setup. None may do more than it needs.
 func (c Config) Roles() []Template {
-	on := func(privileges ...string) []object {
-		return []object{{"names": []string{c.IndexPrefix + "-*"}, "privileges": privileges}}
-	}
+	on := func(privileges ...string) []object { return []object{c.allowed(privileges)} }
 	kibana := func(privileges ...string) []object {
 		return []object{{"application": "kibana-.kibana", "privileges": privileges, "resources": []string{"*"}}}
 	}
@@ -31,6 +29,11 @@ func (c Config) Roles() []Template {
 			"applications": kibana("all"),
 		}),
 	}
+}
+
+// allowed grants privileges on the indices, and on their alias, by which the agent and setup know them.
+func (c Config) allowed(privileges []string) object {
+	return object{"names": []string{c.IndexPrefix + "-*", c.IndexPrefix}, "privileges": privileges}
 }
 
 // writing are the privileges of the agent itself.
@@ -56,7 +59,7 @@ func (c Config) AgentKey() Template {
 	return Template{Kind: "api_key", Name: c.IndexPrefix + "-writer", Body: encode(object{
 		"name": "activity-agent", "metadata": object{"managed_by": "activity-agent"},
 		"role_descriptors": object{"writer": object{
-			"cluster": []string{}, "indices": []object{{"names": []string{c.IndexPrefix + "-*"}, "privileges": c.writing()}},
+			"cluster": []string{}, "indices": []object{c.allowed(c.writing())},
 		}},
 	})}
 }

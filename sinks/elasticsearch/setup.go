@@ -34,18 +34,19 @@ type Setup struct {
 
 // Wanted is what setup makes beyond the templates, which the agent can do without.
 type Wanted struct {
+	Model *activity.Model         // the kinds and fields there are; nil for the built-in ones
 	Days  func(activity.Kind) int // how long activities of a kind are kept; 0 is for ever
 	Roles bool
 }
 
 // Wanted returns everything that Install puts into a cluster that has everything, in that order.
 func (c Config) Wanted(w Wanted) []Template {
-	lives := c.lives(w.Days)
+	lives := c.lives(w.Model, w.Days)
 	var out []Template
 	for _, l := range lives {
 		out = append(out, l.templates(c.Flavor)...)
 	}
-	out = append(out, c.templates(true, lives)...)
+	out = append(out, c.templates(w.Model, true, lives)...)
 	if w.Roles {
 		out = append(out, c.Roles()...)
 	}
@@ -65,7 +66,7 @@ func Install(ctx context.Context, c Config, w Wanted) (Setup, error) {
 
 func (c *client) installAll(ctx context.Context, cfg Config, w Wanted) (Setup, error) {
 	var s Setup
-	lives := cfg.lives(w.Days)
+	lives := cfg.lives(w.Model, w.Days)
 	there, absent, err := c.policies(ctx, cfg.Flavor, cfg.IndexPrefix, lives)
 	if err != nil {
 		return s, err
@@ -89,7 +90,7 @@ func (c *client) installAll(ctx context.Context, cfg Config, w Wanted) (Setup, e
 			return s, err
 		}
 	}
-	if err := c.putAll(ctx, &s, cfg.templates(s.Exact, lives), there, true); err != nil {
+	if err := c.putAll(ctx, &s, cfg.templates(w.Model, s.Exact, lives), there, true); err != nil {
 		return s, err
 	}
 	if w.Roles {
@@ -100,8 +101,7 @@ func (c *client) installAll(ctx context.Context, cfg Config, w Wanted) (Setup, e
 	if len(lives) == 0 || cfg.Flavor == FlavorOpenSearch {
 		return s, nil
 	}
-	prefix, periods := cfg.Target()
-	adopted, err := c.adopt(ctx, target{prefix, periods}, lives)
+	adopted, err := c.adopt(ctx, cfg.target(w.Model), lives)
 	s.Changes = append(s.Changes, adopted...)
 	return s, err
 }
@@ -119,7 +119,7 @@ func (c *client) installRoles(ctx context.Context, s *Setup, roles []Template) e
 }
 
 // install makes the templates that are missing, for an agent that starts. It has no right to more, and needs none.
-func (c *client) install(ctx context.Context, cfg Config) (s Setup, err error) {
+func (c *client) install(ctx context.Context, cfg Config, m *activity.Model) (s Setup, err error) {
 	there, err := c.fingerprints(ctx, cfg.IndexPrefix)
 	if err != nil {
 		return s, err
@@ -127,7 +127,7 @@ func (c *client) install(ctx context.Context, cfg Config) (s Setup, err error) {
 	if s.Exact, err = c.canAnalyse(ctx); err != nil {
 		return s, err
 	}
-	return s, c.putAll(ctx, &s, cfg.Templates(s.Exact), there, false)
+	return s, c.putAll(ctx, &s, cfg.Templates(m, s.Exact), there, false)
 }
 
 // found is what is known of something that is there.
@@ -225,7 +225,7 @@ func (s *Sink) prepare(ctx context.Context) error {
 	if s.ready {
 		return nil
 	}
-	done, err := s.client.install(ctx, s.c)
+	done, err := s.client.install(ctx, s.c, s.model)
 	var e *Error
 	switch {
 	case err == nil:

@@ -215,7 +215,7 @@ func TestRolesMayDoNoMoreThanTheyNeed(t *testing.T) {
 		if err := json.Unmarshal(c.Roles()[0].Body, &role); err != nil {
 			t.Fatal(err)
 		}
-		if len(role.Cluster) > 0 || !slices.Equal(role.Indices[0].Privileges, want) || !slices.Equal(role.Indices[0].Names, []string{"activities-*"}) {
+		if len(role.Cluster) > 0 || !slices.Equal(role.Indices[0].Privileges, want) || !slices.Equal(role.Indices[0].Names, []string{"activities-*", "activities"}) {
 			t.Errorf("%s: got %+v", expiry, role)
 		}
 	}

@@ -16,18 +16,21 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/pipeline"
 	"github.com/truledgr/activity-agent/sinks"
 )
 
 // Options are what the store takes from its surroundings.
 type Options struct {
-	Logger *zap.Logger // nil for none
+	Model  *activity.Model // the kinds and fields there are; nil for the built-in ones
+	Logger *zap.Logger     // nil for none
 }
 
 // A Sink writes activities. Write may be called by as many goroutines as InFlight says.
 type Sink struct {
 	c      Config
+	model  *activity.Model
 	own    target
 	client *client
 	log    *zap.Logger
@@ -50,8 +53,8 @@ func Open(c Config, o Options) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Sink{c: c, client: cl, log: o.Logger, gate: newGate(c.Concurrency)}
-	s.own.prefix, s.own.periods = c.Target()
+	s := &Sink{c: c, model: o.Model, client: cl, log: o.Logger, gate: newGate(c.Concurrency)}
+	s.own = c.target(o.Model)
 	s.slots.New = func() any { return newSlot(c) }
 	s.limit.Store(int64(c.MaxBody))
 	return s, nil
@@ -78,7 +81,7 @@ func (s *Sink) WriteTo(ctx context.Context, b *pipeline.Batch, results []sinks.R
 	if prefix == "" {
 		return s.Write(ctx, b, results)
 	}
-	return s.write(ctx, b, results, target{prefix, periods})
+	return s.write(ctx, b, results, target{prefix: prefix, periods: periods})
 }
 
 func (s *Sink) write(ctx context.Context, b *pipeline.Batch, results []sinks.Result, to target) error {
@@ -87,6 +90,7 @@ func (s *Sink) write(ctx context.Context, b *pipeline.Batch, results []sinks.Res
 	}
 	sl := s.slots.Get().(*slot)
 	defer s.slots.Put(sl)
+	to.model = b.Model // what numbers its kinds
 	sl.target, sl.names, sl.due, sl.taken = to, names{}, sl.due[:0], sl.taken[:0]
 	for i := range b.Records {
 		if b.Records[i].Fate == pipeline.Deliver && results[i].Verdict == sinks.Retry {
@@ -221,6 +225,7 @@ func (s *Sink) judge(sl *slot, b *pipeline.Batch, results []sinks.Result, due []
 	again := 0
 	err := items(&sl.tape, sl.answer, len(due), func(n int, it item) {
 		i := due[n]
+		it.model = s.model
 		res, taken, err := it.verdict()
 		switch {
 		case taken && b.Records[i].Trusted:

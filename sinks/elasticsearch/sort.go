@@ -10,12 +10,12 @@ import (
 )
 
 // sortKey is the order by one field. Documents without it come last, as do indices whose kinds do not have it.
-func sortKey(k search.SortKey) object {
+func sortKey(t activity.Type, descending bool) object {
 	o := object{"order": "asc", "missing": "_last"}
-	if k.Descending {
+	if descending {
 		o["order"] = "desc"
 	}
-	switch k.Field.Type() {
+	switch t {
 	case activity.Date:
 		o["unmapped_type"] = "date_nanos"
 	case activity.Bool:
@@ -32,7 +32,7 @@ func sortKey(k search.SortKey) object {
 
 // cursorValues turns the sort values of a document into those of a cursor. Elasticsearch writes the largest or least
 // number for a number that is missing, and null for a keyword.
-func cursorValues(order []search.SortKey, values []any) ([]any, error) {
+func cursorValues(m *activity.Model, order []search.SortKey, values []any) ([]any, error) {
 	bad := fmt.Errorf("search: %w", errAnswer)
 	if len(values) != len(order) {
 		return nil, bad
@@ -47,11 +47,11 @@ func cursorValues(order []search.SortKey, values []any) ([]any, error) {
 				out[i] = int64(1)
 			}
 		case string:
-			if k.Field.Type() != activity.Double { // for which "Infinity" is missing
+			if m.FieldType(k.Field) != activity.Double { // for which "Infinity" is missing
 				out[i] = v
 			}
 		case json.Number:
-			if k.Field.Type() == activity.Double {
+			if m.FieldType(k.Field) == activity.Double {
 				f, err := v.Float64()
 				if err == nil {
 					out[i] = f
@@ -62,7 +62,7 @@ func cursorValues(order []search.SortKey, values []any) ([]any, error) {
 			if err != nil {
 				return nil, bad
 			}
-			if n != missing(k) {
+			if n != missing(m.FieldType(k.Field), k.Descending) {
 				out[i] = n
 			}
 		default:
@@ -73,32 +73,32 @@ func cursorValues(order []search.SortKey, values []any) ([]any, error) {
 }
 
 // sortValues turns the values of a cursor into those to search after.
-func sortValues(order []search.SortKey, values []any) []any {
+func sortValues(m *activity.Model, order []search.SortKey, values []any) []any {
 	out := make([]any, len(values))
 	for i, k := range order {
 		out[i] = values[i]
 		if values[i] != nil {
 			continue
 		}
-		switch k.Field.Type() {
+		switch m.FieldType(k.Field) {
 		case activity.Double:
 			out[i] = "Infinity"
 			if k.Descending {
 				out[i] = "-Infinity"
 			}
 		case activity.Long, activity.Date, activity.Bool:
-			out[i] = missing(k)
+			out[i] = missing(m.FieldType(k.Field), k.Descending)
 		}
 	}
 	return out
 }
 
 // missing is the number that stands for none in an order that puts those last.
-func missing(k search.SortKey) int64 {
+func missing(t activity.Type, descending bool) int64 {
 	switch {
-	case !k.Descending:
+	case !descending:
 		return math.MaxInt64
-	case k.Field.Type() == activity.Date: // which begin in 1970
+	case t == activity.Date: // which begin in 1970
 		return 0
 	}
 	return math.MinInt64

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/activity/search"
 )
 
@@ -70,14 +71,14 @@ func phrases(q string) []phrase {
 // What stands in for the exact part differs from it: it takes letters that are joined to digits for a word of their own,
 // does not see digits within what an underscore or a dot joins, and keeps accents, so that they must be written as in the
 // document.
-func (p phrase) query() object {
+func (p phrase) query(m *activity.Model) object {
 	spaced := strings.Join(p.words, " ")
 	if !strings.ContainsFunc(spaced, unicode.IsNumber) {
-		return either(match(spaced, wordsPart, lettersPart), match(p.raw, lettersPart))
+		return either(match(m, spaced, wordsPart, lettersPart), match(m, p.raw, lettersPart))
 	}
-	forms := []object{match(spaced, wordsPart, standardPart), match(p.raw, standardPart)}
+	forms := []object{match(m, spaced, wordsPart, standardPart), match(m, p.raw, standardPart)}
 	if len(p.words) > 1 { // joined in the document, apart in the question
-		forms = append(forms, match(strings.Join(p.words, "_"), standardPart), match(strings.Join(p.words, "."), standardPart))
+		forms = append(forms, match(m, strings.Join(p.words, "_"), standardPart), match(m, strings.Join(p.words, "."), standardPart))
 	}
 	return either(forms...)
 }
@@ -87,11 +88,11 @@ func either(queries ...object) object {
 }
 
 // match asks the parts of all fields of full text for a phrase.
-func match(text string, parts ...string) object {
+func match(m *activity.Model, text string, parts ...string) object {
 	var fields []string
-	for _, f := range search.TextFields() {
+	for _, f := range search.TextFields(m) {
 		for _, p := range parts {
-			fields = append(fields, f.Name()+"."+p)
+			fields = append(fields, m.FieldName(f)+"."+p)
 		}
 	}
 	return object{"multi_match": object{"query": text, "type": "phrase", "fields": fields}}

@@ -39,6 +39,7 @@ func alike(answer []byte, n int, scratch []byte) (one []byte, ok bool) {
 
 // An item is what became of one document of a bulk request.
 type item struct {
+	model  *activity.Model // whose fields are named
 	status int
 	kind   string // error type, "" for none
 	reason []byte // Elasticsearch's explanation, which may quote the document: never kept
@@ -152,12 +153,12 @@ func (it item) field() string {
 			continue
 		}
 		name := string(rest[:end])
-		if _, ok := activity.FieldNamed(name, activity.NoKind); ok {
+		if _, ok := it.model.FieldNamed(name, activity.NoKind); ok {
 			return name
 		}
 		// Below a free object: its name alone.
 		top, _, _ := strings.Cut(name, ".")
-		if _, ok := activity.FieldNamed(top, activity.NoKind); ok {
+		if _, ok := it.model.FieldNamed(top, activity.NoKind); ok {
 			return top
 		}
 	}

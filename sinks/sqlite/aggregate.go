@@ -77,7 +77,7 @@ func (s *aggregates) add(n int, a *search.Aggregation) {
 		out = append(out, s.column(begin(a.Interval)))
 	}
 	for i, t := range a.By {
-		if !t.Several() {
+		if !t.Several(s.plan.r.model) {
 			x := s.column(s.plan.expr(t.Field))
 			out, present = append(out, x), append(present, x+" IS NOT NULL")
 			continue
@@ -102,7 +102,7 @@ func (s *aggregates) add(n int, a *search.Aggregation) {
 		query += " GROUP BY " + strings.Join(by, ", ")
 	}
 	s.selects = append(s.selects, query)
-	if !a.Present && !slices.ContainsFunc(a.By, search.Term.Several) {
+	if !a.Present && !slices.ContainsFunc(a.By, func(t search.Term) bool { return t.Several(s.plan.r.model) }) {
 		s.whole, s.sum = true, n
 	}
 }
@@ -121,7 +121,7 @@ func (s *aggregates) values(t search.Term) string {
 		return s.column(s.plan.expr(t.Field))
 	}
 	ways, args := []string{}, []any{}
-	for _, path := range freePaths(t.Field, t.Path) {
+	for _, path := range freePaths(s.plan.r.model.FieldName(t.Field), t.Path) {
 		ways, args = append(ways, "nullif(doc -> ?, 'null')"), append(args, path)
 	}
 	if len(ways) == 1 {
@@ -251,7 +251,7 @@ func keysOf(a *search.Aggregation, columns []any) []any {
 	}
 	for i, t := range a.By {
 		key := columns[i]
-		if n, ok := key.(int64); ok && t.Field.Type() == activity.Bool {
+		if n, ok := key.(int64); ok && a.Model.FieldType(t.Field) == activity.Bool {
 			key = n != 0
 		}
 		keys = append(keys, key)
@@ -279,7 +279,7 @@ func metricValues(a *search.Aggregation, columns []any) ([]any, error) {
 		switch v := columns[i].(type) {
 		case int64:
 			values[i] = float64(v)
-			if m.Field.Type() == activity.Date {
+			if a.Model.FieldType(m.Field) == activity.Date {
 				values[i] = time.UnixMilli(time.Duration(v).Milliseconds()).UTC()
 			}
 		case float64:

@@ -53,7 +53,10 @@ func (s *Store) replace(id ulid.ULID, old string, doc []byte) error {
 		return search.ErrChanged
 	}
 	seq := row[0].(int64)
-	kind, _ := activity.ParseKind([]byte(row[2].(string)))
+	kind, ok := s.model.ParseKind([]byte(row[2].(string)))
+	if !ok { // that the configuration declares no more
+		kind = activity.Plain
+	}
 	if err := s.forgetWords(seq, old); err != nil {
 		return err
 	}
@@ -61,8 +64,8 @@ func (s *Store) replace(id ulid.ULID, old string, doc []byte) error {
 		return fmt.Errorf("document: %w", err)
 	}
 	var sets []string
-	for _, f := range kindColumns(kind) {
-		sets = append(sets, quote(f.Name())+" = ?")
+	for _, f := range kindColumns(s.model, kind) {
+		sets = append(sets, quote(s.model.FieldName(f))+" = ?")
 	}
 	args := append(s.x.columns(kind, nil), string(doc), seq)
 	if err := s.conn.exec("UPDATE "+table+" SET "+strings.Join(append(sets, "doc = ?"), ", ")+" WHERE seq = ?", args...); err != nil {

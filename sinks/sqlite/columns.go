@@ -13,19 +13,20 @@ import (
 )
 
 // kindColumns are the fields with a column that documents of kind k can have.
-func kindColumns(k activity.Kind) []activity.FieldID {
-	return slices.DeleteFunc(columnFields(), func(f activity.FieldID) bool { return !f.In(k) })
+func kindColumns(m *activity.Model, k activity.Kind) []activity.FieldID {
+	return slices.DeleteFunc(columnFields(m), func(f activity.FieldID) bool { return !m.In(f, k) })
 }
 
 // An extractor takes the values of columns, and the words of the full text, out of documents. It keeps its memory from
 // one document to the next.
 type extractor struct {
+	model   *activity.Model
 	byKind  map[activity.Kind][]activity.FieldID
 	members map[string]member
 	text    []activity.FieldID
 	tape    tape.Tape
-	nodes   [activity.FieldCount]uint32 // of the document at hand, by field; 0 for absent
-	scratch []byte                      // unescaped strings of the document at hand
+	nodes   [activity.MaxFields]uint32 // of the document at hand, by field; 0 for absent
+	scratch []byte                     // unescaped strings of the document at hand
 	words   []byte
 }
 
@@ -35,28 +36,29 @@ type member struct {
 	below map[string]member
 }
 
-func newExtractor() *extractor {
+func newExtractor(m *activity.Model) *extractor {
 	x := &extractor{
+		model:   m,
 		byKind:  map[activity.Kind][]activity.FieldID{},
 		members: map[string]member{},
-		text:    search.TextFields(),
+		text:    search.TextFields(m),
 	}
-	for _, k := range activity.Kinds() {
-		x.byKind[k] = kindColumns(k)
+	for _, k := range m.Kinds() {
+		x.byKind[k] = kindColumns(m, k)
 	}
-	for _, f := range append(columnFields(), x.text...) {
-		at, path := x.members, strings.Split(f.Name(), ".")
+	for _, f := range append(columnFields(m), x.text...) {
+		at, path := x.members, strings.Split(m.FieldName(f), ".")
 		for _, name := range path[:len(path)-1] {
-			m := at[name]
-			if m.below == nil {
-				m.below = map[string]member{}
-				at[name] = m
+			o := at[name]
+			if o.below == nil {
+				o.below = map[string]member{}
+				at[name] = o
 			}
-			at = m.below
+			at = o.below
 		}
-		m := at[path[len(path)-1]]
-		m.field = f
-		at[path[len(path)-1]] = m
+		o := at[path[len(path)-1]]
+		o.field = f
+		at[path[len(path)-1]] = o
 	}
 	return x
 }
@@ -103,7 +105,7 @@ func (x *extractor) value(f activity.FieldID) any {
 		return nil
 	}
 	n := &x.tape.Nodes[j]
-	switch f.Type() {
+	switch x.model.FieldType(f) {
 	case activity.Bool:
 		if n.Type == tape.True || n.Type == tape.False {
 			return n.Type == tape.True
@@ -145,7 +147,7 @@ func (x *extractor) fullText() string {
 		if j == 0 || x.tape.Nodes[j].Type != tape.String {
 			continue
 		}
-		x.words = append(append(append(x.words, '|'), f.Name()...), ' ')
+		x.words = append(append(append(x.words, '|'), x.model.FieldName(f)...), ' ')
 		x.words = search.AppendWords(x.words, x.string(&x.tape.Nodes[j]))
 	}
 	return view(x.words)

@@ -20,6 +20,7 @@ import (
 // A conn is the writing connection, straight on the driver: database/sql would add a lock, a copy of the arguments and a
 // goroutine for the context to every row.
 type conn struct {
+	model  *activity.Model
 	path   string
 	file   os.FileInfo // of the database when it was opened
 	raw    driver.Conn
@@ -83,7 +84,7 @@ func create(path string) error {
 }
 
 // open opens the database, making or completing it.
-func open(path string) (*conn, error) {
+func open(path string, m *activity.Model) (*conn, error) {
 	if err := create(path); err != nil {
 		return nil, err
 	}
@@ -91,7 +92,7 @@ func open(path string) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{path: path}
+	c := &conn{path: path, model: m}
 	if c.raw, err = (&sqlite.Driver{}).Open(name); err != nil {
 		return nil, failed("open", path, err)
 	}
@@ -173,12 +174,12 @@ func (c *conn) missing() ([]string, error) {
 		return nil, err
 	}
 	if len(have) == 0 {
-		return createStatements(), nil
+		return createStatements(c.model), nil
 	}
 	var todo []string
-	for _, f := range columnFields() {
-		if !slices.Contains(have, any(f.Name())) {
-			todo = append(todo, addColumn(f)...)
+	for _, f := range columnFields(c.model) {
+		if !slices.Contains(have, any(c.model.FieldName(f))) {
+			todo = append(todo, addColumn(c.model.Field(f))...)
 		}
 	}
 	return todo, nil
@@ -186,10 +187,10 @@ func (c *conn) missing() ([]string, error) {
 
 // prepare compiles the statements of Write: an insert for each kind, which names only the columns the kind has.
 func (c *conn) prepare() error {
-	for _, k := range activity.Kinds() {
+	for _, k := range c.model.Kinds() {
 		names := []string{"seq"}
-		for _, f := range kindColumns(k) {
-			names = append(names, quote(f.Name()))
+		for _, f := range kindColumns(c.model, k) {
+			names = append(names, quote(c.model.FieldName(f)))
 		}
 		names = append(names, "doc")
 		s, err := c.statement(fmt.Sprintf("INSERT INTO %s (%s) VALUES (?%s) ON CONFLICT (id) DO NOTHING",

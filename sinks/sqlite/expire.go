@@ -41,7 +41,7 @@ func (s *Store) Expired(ctx context.Context, limits []sinks.Limit) (sinks.Expire
 		if err := ctx.Err(); err != nil {
 			return sinks.Expired{}, false, err
 		}
-		x, err := s.part(l.Kind.String(), l.Before.UnixNano(), last)
+		x, err := s.part(s.model.KindName(l.Kind), l.Before.UnixNano(), last)
 		if err != nil {
 			return sinks.Expired{}, false, failed("look for what has expired in", s.path, err)
 		}

@@ -247,7 +247,7 @@ func TestDeliveryGoesOnWhileExpiredRowsAreDeleted(t *testing.T) {
 // matching counts what the filters of the read API match.
 func matching(t *testing.T, r *Reader, name, value string) int64 {
 	t.Helper()
-	q, err := search.Parse(map[string][]string{name: {value}}, nil, day0)
+	q, err := search.Parse(nil, map[string][]string{name: {value}}, nil, day0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ func (r *Reader) plan(ctx context.Context, q *search.Query) (*plan, error) {
 		return nil, err
 	}
 	if len(q.Kinds) == 1 {
-		p.add("kind = ?", q.Kinds[0].String())
+		p.add("kind = ?", p.r.model.KindName(q.Kinds[0]))
 	}
 	p.span, p.spanArgs = len(p.where), len(p.args)
 	for i := range q.Where {
@@ -83,7 +83,7 @@ func (p *plan) period(q *search.Query) error {
 func (p *plan) kinds(kinds []activity.Kind) {
 	values := make([]any, len(kinds))
 	for i, k := range kinds {
-		values[i] = k.String()
+		values[i] = p.r.model.KindName(k)
 	}
 	p.add("+kind IN "+marks(values), values...)
 }
@@ -124,7 +124,7 @@ func (p *plan) lead(ctx context.Context, must []string, q *search.Query) error {
 	if slices.ContainsFunc(q.Where, func(c search.Condition) bool { return c.Field == activity.UserID && c.Op == search.Any }) {
 		few /= 3
 	}
-	lead := append(slices.Clone(must), leads(q)...)
+	lead := append(slices.Clone(must), p.leads(q)...)
 	if len(lead) == 0 {
 		return nil
 	}
@@ -138,11 +138,11 @@ func (p *plan) lead(ctx context.Context, must []string, q *search.Query) error {
 }
 
 // leads are the full-text expressions for the identifiers that the question asks for.
-func leads(q *search.Query) []string {
-	out := identifiers(q.Where)
+func (p *plan) leads(q *search.Query) []string {
+	out := p.identifiers(q.Where)
 	var either []string
 	for _, group := range q.Either {
-		if found := identifiers(group); len(found) > 0 {
+		if found := p.identifiers(group); len(found) > 0 {
 			either = append(either, "("+strings.Join(found, " AND ")+")")
 		}
 	}
@@ -180,10 +180,10 @@ func phrases(ps []search.Phrase, marker string) []string {
 }
 
 // identifiers are the full-text expressions for those of the conditions that have one.
-func identifiers(where []search.Condition) []string {
+func (p *plan) identifiers(where []search.Condition) []string {
 	var out []string
 	for i := range where {
-		if e := identifier(&where[i]); e != "" {
+		if e := p.identifier(&where[i]); e != "" {
 			out = append(out, e)
 		}
 	}
@@ -193,15 +193,15 @@ func identifiers(where []search.Condition) []string {
 // identifier is the full-text expression that every row with the condition's value answers, "" where there is none. Few rows
 // have several words one after another in another field. The marker, which tells the fields apart, is in nearly every row and
 // makes a phrase slow, so only a single word has it.
-func identifier(c *search.Condition) string {
-	if c.Op != search.Any || !slices.Contains(search.TextFields(), c.Field) {
+func (p *plan) identifier(c *search.Condition) string {
+	if c.Op != search.Any || !slices.Contains(search.TextFields(p.r.model), c.Field) {
 		return ""
 	}
 	var ways []string
 	for _, v := range c.Values {
 		words, marker := search.Phrase(strings.Fields(string(search.AppendWords(nil, v.(string))))), ""
 		if len(words) < 2 {
-			marker = "|" + c.Field.Name() + " "
+			marker = "|" + p.r.model.FieldName(c.Field) + " "
 		}
 		ways = append(ways, phrases([]search.Phrase{words}, marker)...)
 	}
@@ -210,10 +210,11 @@ func identifier(c *search.Condition) string {
 
 // expr is the SQL expression of a field's value.
 func (p *plan) expr(f activity.FieldID) string {
-	if p.r.columns[f.Name()] {
-		return quote(f.Name())
+	row := p.r.model.Field(f)
+	if p.r.columns[row.Name] {
+		return quote(row.Name)
 	}
-	return fromDoc(f)
+	return fromDoc(row)
 }
 
 func (p *plan) condition(c *search.Condition) {
@@ -231,7 +232,7 @@ func (p *plan) condition(c *search.Condition) {
 	x := p.expr(c.Field)
 	switch c.Op {
 	case search.Any:
-		if c.Field.Type() == activity.Keywords {
+		if p.r.model.FieldType(c.Field) == activity.Keywords {
 			p.add("EXISTS (SELECT 1 FROM json_each("+x+") WHERE value IN "+marks(values)+")", values...)
 			return
 		}
@@ -255,7 +256,7 @@ func (p *plan) condition(c *search.Condition) {
 func (p *plan) free(c *search.Condition, values []any) {
 	var ways []string
 	var args []any
-	for _, path := range freePaths(c.Field, c.Path) {
+	for _, path := range freePaths(p.r.model.FieldName(c.Field), c.Path) {
 		if c.Op == search.Exists {
 			ways = append(ways, "coalesce(json_type(doc, ?), 'null') <> 'null'")
 			args = append(args, path)
@@ -273,11 +274,11 @@ func (p *plan) free(c *search.Condition, values []any) {
 }
 
 // freePaths are SQLite's paths of what a dotted path below a free field can mean.
-func freePaths(f activity.FieldID, path string) []any {
-	names := append([]string{f.Name()}, strings.Split(path, ".")...)
+func freePaths(field, path string) []any {
+	names := append([]string{field}, strings.Split(path, ".")...)
 	paths := []any{jsonPath(names...)}
 	if len(names) > 2 {
-		paths = append(paths, jsonPath(f.Name(), path))
+		paths = append(paths, jsonPath(field, path))
 	}
 	return paths
 }
@@ -346,7 +347,7 @@ func (p *plan) page(q *search.Query) (string, []any, error) {
 	whole := *p
 	whole.where, whole.args = slices.Clone(p.where), slices.Clone(p.args)
 	if q.Cursor != "" {
-		values, err := search.DecodeCursor(order, q.Cursor)
+		values, err := search.DecodeCursor(p.r.model, order, q.Cursor)
 		if err != nil {
 			return "", nil, err
 		}

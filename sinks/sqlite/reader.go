@@ -11,12 +11,14 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/activity/search"
 )
 
 // A Reader answers questions from the database while another connection, or another process, writes it. Each question
 // sees the database as of one moment.
 type Reader struct {
+	model   *activity.Model
 	path    string
 	db      *sql.DB
 	columns map[string]bool // that the file has; what it lacks is read from the documents
@@ -29,8 +31,8 @@ type Reader struct {
 
 var _ search.Store = (*Reader)(nil)
 
-// OpenReader opens the database for reading only. It makes nothing: a missing file is an error.
-func OpenReader(c Config) (*Reader, error) {
+// OpenReader opens the database for reading only, for questions about the kinds of m, nil for the built-in ones. It makes nothing: a missing file is an error.
+func OpenReader(c Config, m *activity.Model) (*Reader, error) {
 	if _, err := os.Stat(c.Path); errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("there is no store at %s yet: start `activity-agent run` with this configuration first", c.Path)
 	} else if err != nil {
@@ -50,7 +52,7 @@ func OpenReader(c Config) (*Reader, error) {
 	db.SetMaxOpenConns(4)
 	db.SetMaxIdleConns(1)
 	db.SetConnMaxIdleTime(time.Minute)
-	r := &Reader{path: c.Path, db: db, columns: map[string]bool{}, narrow: 3000, maxTotal: search.MaxTotal, looks: 5000}
+	r := &Reader{model: m, path: c.Path, db: db, columns: map[string]bool{}, narrow: 3000, maxTotal: search.MaxTotal, looks: 5000}
 	if err := r.check(); err != nil {
 		_ = db.Close()
 		return nil, err
@@ -161,7 +163,7 @@ func (r *Reader) Search(ctx context.Context, q search.Query) (search.Page, error
 	}
 	for rows.Next() {
 		if len(page.Items) == q.PageSize() { // one more than the page: there is a next one, after the last of this
-			page.Next = search.EncodeCursor(order, keys)
+			page.Next = search.EncodeCursor(r.model, order, keys)
 			break
 		}
 		if err := rows.Scan(dest...); err != nil {

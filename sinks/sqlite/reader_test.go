@@ -58,7 +58,7 @@ func ask(tb testing.TB, r *Reader, params string) []int {
 		k, v, _ := strings.Cut(p, "=")
 		values[k] = append(values[k], v)
 	}
-	q, err := search.Parse(values, nil, day0)
+	q, err := search.Parse(nil, values, nil, day0)
 	if err != nil {
 		tb.Fatalf("%s: %v", params, err)
 	}
@@ -242,7 +242,7 @@ func TestSortPutsAbsentLastAndCursorsFollow(t *testing.T) {
 	write(t, s, docs...)
 	r := mustRead(t, path)
 	for _, order := range []string{"status_code", "-status_code,user_id", "user_id,-@timestamp", "id", "-id", "@timestamp", "kind,success"} {
-		q, err := search.Parse(map[string][]string{"sort": {order}}, nil, day0)
+		q, err := search.Parse(nil, map[string][]string{"sort": {order}}, nil, day0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -361,7 +361,7 @@ func TestIdentifiersAreFoundHoweverManyHaveThem(t *testing.T) {
 			k, v, _ := strings.Cut(p, "=")
 			values[k] = append(values[k], v)
 		}
-		q, err := search.Parse(values, nil, day0)
+		q, err := search.Parse(nil, values, nil, day0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -431,7 +431,7 @@ func TestUsualQuestionsUseAnIndex(t *testing.T) {
 			k, v, _ := strings.Cut(p, "=")
 			values[k] = append(values[k], v)
 		}
-		q, err := search.Parse(values, nil, day0)
+		q, err := search.Parse(nil, values, nil, day0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -448,7 +448,7 @@ func TestUsualQuestionsUseAnIndex(t *testing.T) {
 			if !strings.Contains(got, want) || strings.Contains(got, "TEMP B-TREE FOR ORDER BY") {
 				t.Errorf("%s %s: got %s, want index %s and no sorting", params, q.Cursor, got, want)
 			}
-			q.Cursor = search.EncodeCursor(q.Order(), []any{day0.UnixNano(), idAt(day0, 1).String()})
+			q.Cursor = search.EncodeCursor(nil, q.Order(), []any{day0.UnixNano(), idAt(day0, 1).String()})
 		}
 	}
 }

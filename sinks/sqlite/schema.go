@@ -35,10 +35,10 @@ const (
 )
 
 // columnFields are the fields with a column, in table order.
-func columnFields() []activity.FieldID {
+func columnFields(m *activity.Model) []activity.FieldID {
 	var out []activity.FieldID
-	for f := activity.NoField + 1; f < activity.FieldCount; f++ {
-		if f.Field().Column {
+	for f := activity.NoField + 1; f < m.FieldCount(); f++ {
+		if m.Field(f).Column {
 			out = append(out, f)
 		}
 	}
@@ -48,9 +48,9 @@ func columnFields() []activity.FieldID {
 func quote(name string) string { return `"` + name + `"` }
 
 // declared returns the declaration of a field's column.
-func declared(f activity.FieldID) string {
-	d := quote(f.Name())
-	switch f.Type() {
+func declared(f activity.Field) string {
+	d := quote(f.Name)
+	switch f.Type {
 	case activity.Long, activity.Date, activity.Bool:
 		d += " INTEGER"
 	case activity.Double:
@@ -58,18 +58,18 @@ func declared(f activity.FieldID) string {
 	default:
 		d += " TEXT"
 	}
-	switch f {
-	case activity.ID, activity.Timestamp, activity.KindField:
+	switch f.Name {
+	case activity.ID.Name(), activity.Timestamp.Name(), activity.KindField.Name():
 		d += " NOT NULL"
 	}
 	return d
 }
 
 // createStatements makes the schema in an empty database.
-func createStatements() []string {
+func createStatements(m *activity.Model) []string {
 	columns := []string{"seq INTEGER PRIMARY KEY"}
-	for _, f := range columnFields() {
-		columns = append(columns, declared(f))
+	for _, f := range columnFields(m) {
+		columns = append(columns, declared(m.Field(f)))
 	}
 	columns = append(columns, "doc TEXT NOT NULL")
 	return []string{
@@ -91,18 +91,18 @@ func createStatements() []string {
 }
 
 // addColumn returns the statements that add the column of a field that the file was made without, and fill it.
-func addColumn(f activity.FieldID) []string {
+func addColumn(f activity.Field) []string {
 	d := strings.TrimSuffix(declared(f), " NOT NULL")
 	return []string{
 		fmt.Sprintf("ALTER TABLE %s ADD COLUMN %s", table, d),
-		fmt.Sprintf("UPDATE %s SET %s = %s", table, quote(f.Name()), fromDoc(f)),
+		fmt.Sprintf("UPDATE %s SET %s = %s", table, quote(f.Name), fromDoc(f)),
 	}
 }
 
 // fromDoc is the SQL expression for what the field's column holds, or would hold, computed from the document.
-func fromDoc(f activity.FieldID) string {
-	path := "'" + jsonPath(strings.Split(f.Name(), ".")...) + "'"
-	switch f.Type() {
+func fromDoc(f activity.Field) string {
+	path := "'" + jsonPath(strings.Split(f.Name, ".")...) + "'"
+	switch f.Type {
 	case activity.Date:
 		x := "(doc ->> " + path + ")"
 		return "(unixepoch(substr(" + x + ",1,19)) * 1000000000 + CASE WHEN substr(" + x + ",20,1) = '.'" +

@@ -14,19 +14,22 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/pipeline"
 	"github.com/truledgr/activity-agent/sinks"
 )
 
 // Options are what the store takes from its surroundings.
 type Options struct {
-	Logger *zap.Logger // nil for none
+	Model  *activity.Model // the kinds and fields there are; nil for the built-in ones
+	Logger *zap.Logger     // nil for none
 }
 
 // A Store writes activities, and deletes what has expired. Its methods may be called from any goroutine.
 type Store struct {
-	path string
-	log  *zap.Logger
+	model *activity.Model
+	path  string
+	log   *zap.Logger
 
 	mu   sync.Mutex
 	conn *conn // nil when it must be opened again
@@ -51,9 +54,9 @@ func Open(c Config, o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	s := &Store{path: c.Path, log: o.Logger, x: newExtractor(), partRows: rowsAPart}
+	s := &Store{model: o.Model, path: c.Path, log: o.Logger, x: newExtractor(o.Model), partRows: rowsAPart}
 	var err error
-	if s.conn, err = open(c.Path); err != nil {
+	if s.conn, err = open(c.Path, o.Model); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -96,7 +99,7 @@ func (s *Store) ready() (err error) {
 		s.log.Warn("the database was moved or deleted: it is made anew", zap.String("path", s.path))
 		s.drop()
 	}
-	s.conn, err = open(s.path)
+	s.conn, err = open(s.path, s.model)
 	return err
 }
 
@@ -137,7 +140,7 @@ func (s *Store) transact(ctx context.Context, b *pipeline.Batch) error {
 // the result.
 func (s *Store) store(b *pipeline.Batch, i int, seq int64) (sinks.Result, error) {
 	r := &b.Records[i]
-	res, err := s.insert(b.Doc(i), r, seq)
+	res, err := s.insert(b, i, seq)
 	if err != nil || res.Verdict != sinks.Duplicate || !r.Trusted {
 		return res, err
 	}
@@ -152,20 +155,21 @@ func (s *Store) store(b *pipeline.Batch, i int, seq int64) (sinks.Result, error)
 	if !b.Rekey(i) {
 		return sinks.Result{Verdict: sinks.Rejected, Reason: "id_conflict"}, nil
 	}
-	if res, err = s.insert(b.Doc(i), r, seq); res.Verdict == sinks.Stored {
+	if res, err = s.insert(b, i, seq); res.Verdict == sinks.Stored {
 		res.Verdict = sinks.Conflict
 	}
 	return res, err
 }
 
-func (s *Store) insert(doc []byte, r *pipeline.Record, seq int64) (sinks.Result, error) {
+func (s *Store) insert(b *pipeline.Batch, i int, seq int64) (sinks.Result, error) {
+	doc, kind := b.Doc(i), s.kindOf(b, b.Records[i].Kind)
 	if err := s.x.load(doc); err != nil {
 		return sinks.Result{Verdict: sinks.Rejected, Reason: fmt.Sprintf("document: %v", err)}, nil
 	}
 	s.args = append(s.args[:0], seq)
-	s.args = s.x.columns(r.Kind, s.args)
+	s.args = s.x.columns(kind, s.args)
 	s.args = append(s.args, view(doc))
-	n, err := s.run(s.conn.insert[r.Kind])
+	n, err := s.run(s.conn.insert[kind])
 	if reason, ok := refused(err); ok {
 		return sinks.Result{Verdict: sinks.Rejected, Reason: reason}, nil
 	} else if err != nil {
@@ -181,6 +185,18 @@ func (s *Store) insert(doc []byte, r *pipeline.Record, seq int64) (sinks.Result,
 		}
 	}
 	return sinks.Result{Verdict: sinks.Stored}, nil
+}
+
+// kindOf returns the store's number of a kind of the batch. A replay may have kinds that the configuration declares no more:
+// they have the columns that all have.
+func (s *Store) kindOf(b *pipeline.Batch, k activity.Kind) activity.Kind {
+	if k < activity.FirstCustom || b.Model == s.model {
+		return k
+	}
+	if own, ok := s.model.ParseKind([]byte(b.Model.KindName(k))); ok {
+		return own
+	}
+	return activity.Plain
 }
 
 // run executes a statement with s.args and returns how many rows it changed. It takes no context: the driver would start

@@ -74,7 +74,7 @@ func mustOpen(tb testing.TB, path string) *Store {
 
 func mustRead(tb testing.TB, path string) *Reader {
 	tb.Helper()
-	r, err := OpenReader(Config{Path: path})
+	r, err := OpenReader(Config{Path: path}, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func verdicts(results []sinks.Result) string {
 
 func count(tb testing.TB, path string) int64 {
 	tb.Helper()
-	r, err := OpenReader(Config{Path: path})
+	r, err := OpenReader(Config{Path: path}, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -297,7 +297,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 func TestOpenReaderOfNothingSaysWhatToDo(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "a.db")
-	if _, err := OpenReader(Config{Path: path}); err == nil || !strings.Contains(err.Error(), "activity-agent run") {
+	if _, err := OpenReader(Config{Path: path}, nil); err == nil || !strings.Contains(err.Error(), "activity-agent run") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := os.Stat(path); err == nil {

@@ -15,6 +15,7 @@ const (
 	entryRequest = 2
 
 	requestKeyed = 1 << 0
+	requestKinds = 1 << 1 // has the names of the kinds that the configuration declared
 
 	recordDated   = 1 << 0
 	recordTrusted = 1 << 1
@@ -36,14 +37,23 @@ func appendHeader(buf []byte, id activity.StreamID) []byte {
 // appendRequest appends the frame of a batch. k is nil for one without an idempotency key.
 func appendRequest(buf []byte, b *pipeline.Batch, k *Key) []byte {
 	buf, at := frame.Open(buf, entryRequest)
-	if k == nil {
-		buf = append(buf, 0)
-	} else {
-		buf = append(buf, requestKeyed)
+	flags, kinds := byte(0), declared(b)
+	if k != nil {
+		flags |= requestKeyed
 	}
+	if kinds != nil {
+		flags |= requestKinds
+	}
+	buf = append(buf, flags)
 	buf = binary.AppendVarint(buf, b.Time.UnixNano())
 	if k != nil {
 		buf = append(append(append(buf, k.Hash[:]...), k.Digest[:]...), k.Fingerprint[:]...)
+	}
+	if kinds != nil {
+		buf = binary.AppendUvarint(buf, uint64(len(kinds)))
+		for _, name := range kinds {
+			buf = append(binary.AppendUvarint(buf, uint64(len(name))), name...)
+		}
 	}
 	buf = appendRedactions(buf, &b.Redactions)
 	buf = binary.AppendUvarint(buf, uint64(len(b.Records)))
@@ -52,6 +62,17 @@ func appendRequest(buf []byte, b *pipeline.Batch, k *Key) []byte {
 	}
 	frame.Close(buf, at)
 	return buf
+}
+
+// declared returns the names of the declared kinds, by which their numbers are told at any later time; nil where no record
+// is of one.
+func declared(b *pipeline.Batch) []string {
+	for i := range b.Records {
+		if b.Records[i].Kind >= activity.FirstCustom {
+			return b.Model.CustomNames()
+		}
+	}
+	return nil
 }
 
 func appendRedactions(buf []byte, counts *pipeline.Redactions) []byte {
@@ -104,6 +125,7 @@ var errMalformed = errors.New("a journal's frame makes no sense")
 type request struct {
 	time    int64
 	keyed   bool
+	kinds   []string // declared ones
 	key     Key
 	records dec
 	count   uint64
@@ -111,13 +133,19 @@ type request struct {
 
 func decodeRequest(body []byte, counts *pipeline.Redactions) (r request, err error) {
 	d := dec{b: body}
-	r.keyed = d.byte()&requestKeyed != 0
+	flags := d.byte()
+	r.keyed = flags&requestKeyed != 0
 	r.time = d.varint()
 	if r.keyed {
 		d.copy(r.key.Hash[:])
 		d.copy(r.key.Digest[:])
 		d.copy(r.key.Fingerprint[:])
 		r.key.Time = r.time
+	}
+	if flags&requestKinds != 0 {
+		for n := d.uvarint(); n > 0 && !d.bad; n-- {
+			r.kinds = append(r.kinds, d.string())
+		}
 	}
 	for n := d.uvarint(); n > 0 && !d.bad; n-- {
 		det, hits := d.uvarint(), d.uvarint()
@@ -148,6 +176,12 @@ func (r *request) appendTo(s *pipeline.Saved, pos int64) error {
 		bits := one.byte()
 		rec.Dated, rec.Trusted = bits&recordDated != 0, bits&recordTrusted != 0
 		rec.Kind, rec.Fate = activity.Kind(bits>>kindShift), pipeline.Fate(bits>>fateShift&fateMask)
+		if rec.Kind >= activity.FirstCustom {
+			if int(rec.Kind-activity.FirstCustom) >= len(r.kinds) {
+				return errMalformed
+			}
+			rec.Kind, rec.Declared = activity.NoKind, r.kinds[rec.Kind-activity.FirstCustom]
+		}
 		one.copy(rec.ID[:])
 		rec.Time = r.time + one.varint()
 		if rec.Fate == pipeline.Deliver {
@@ -190,6 +224,17 @@ func (d *dec) copy(dst []byte) {
 		return
 	}
 	d.b = d.b[copy(dst, d.b):]
+}
+
+func (d *dec) string() string {
+	n := d.uvarint()
+	if n > uint64(len(d.b)) {
+		d.bad = true
+		return ""
+	}
+	s := string(d.b[:n])
+	d.b = d.b[n:]
+	return s
 }
 
 func (d *dec) uvarint() uint64 {

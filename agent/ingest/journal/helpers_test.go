@@ -117,7 +117,7 @@ func (b *bench) deliver(stop int) {
 	n := 0
 	for kept := range b.journal.Batches() {
 		out := new(pipeline.Batch)
-		b.pipe.Restore(&kept.Saved, b.ledger.NextBatch(), time.Now(), out)
+		b.pipe.Restore(&kept.Saved, nil, b.ledger.NextBatch(), time.Now(), out)
 		b.journal.Release(kept)
 		if n++; n > stop+1 {
 			continue
@@ -156,7 +156,7 @@ func (b *bench) replay() {
 			b.t.Fatal(err)
 		}
 		out := new(pipeline.Batch)
-		b.pipe.Restore(&kept.Saved, in.Number, in.Time, out)
+		b.pipe.Restore(&kept.Saved, nil, in.Number, in.Time, out)
 		for i := range out.Records {
 			if r := &out.Records[i]; r.Fate == pipeline.Deliver && r.Leaf != in.Decisions[i].Leaf {
 				b.t.Errorf("batch %d, record %d has another leaf than its intent", in.Number, i)

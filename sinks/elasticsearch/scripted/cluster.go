@@ -112,7 +112,7 @@ func (c *Cluster) serve(w http.ResponseWriter, r *http.Request) {
 		c.keys++
 		c.requests = append(c.requests, r.Method+" "+r.URL.Path)
 		send(w, http.StatusOK, fmt.Appendf(nil, `{"id":"%d","name":"n","api_key":"k","encoded":"key-%[1]d"}`, c.keys))
-	case strings.HasPrefix(r.URL.Path, "/_alias/"), strings.HasSuffix(r.URL.Path, "/_settings/index.lifecycle.*"), strings.HasSuffix(r.URL.Path, "/_settings"),
+	case strings.Contains(r.URL.Path, "/_alias/"), strings.HasSuffix(r.URL.Path, "/_settings/index.lifecycle.*"), strings.HasSuffix(r.URL.Path, "/_settings"),
 		strings.HasSuffix(r.URL.Path, "/_stats/docs"):
 		c.index(w, r, body)
 	case r.Method == http.MethodPut && strings.HasPrefix(r.URL.Path, ismPath) && c.things[r.URL.Path] != nil && r.URL.RawQuery != ismSeq:
@@ -139,11 +139,12 @@ func (c *Cluster) serve(w http.ResponseWriter, r *http.Request) {
 
 // index answers what is about indices.
 func (c *Cluster) index(w http.ResponseWriter, r *http.Request, body []byte) {
-	name, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	name, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	ofAlias := strings.HasPrefix(rest, "_alias/")
 	switch {
-	case name == "_alias" && (r.URL.Path != "/_alias/"+c.alias || len(c.indices) == 0):
+	case ofAlias && (r.URL.Path != "/"+c.alias+"-*/_alias/"+c.alias || len(c.indices) == 0):
 		send(w, http.StatusNotFound, []byte(`{"error":"alias [x] missing","status":404}`))
-	case name == "_alias":
+	case ofAlias:
 		out := map[string]any{}
 		for name := range c.indices {
 			out[name] = map[string]any{"aliases": map[string]any{c.alias: map[string]any{}}}
