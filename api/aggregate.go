@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/truledgr/activity-agent/activity"
@@ -9,36 +10,29 @@ import (
 )
 
 var aggregateDoc = doc{
-	summary: "Numbers of activities, by groups", choose: true, answer: numbers{},
+	summary: "Numbers of activities, by groups", without: paging, answer: numbers{},
 	params: []param{
-		{"group_by", "up to three fields, whose values make groups", nil},
-		{"interval", "a length of time that makes groups: minute, hour, day, week, month, or a number with s, m, h, d or w", nil},
-		{"metric", "count, or a function and a field: sum:, avg:, min:, max:, percentiles:, p95: or cardinality:; ten at most", nil},
-		{"order", "of the groups: count, key or a metric, with a minus for the largest first", nil},
-		{"limit", "groups, at most 1000; 100 unless told", nil},
+		{name: "group_by", text: "up to three fields, whose values make groups", several: true},
+		{name: "interval", text: "a length of time that makes groups: minute, hour, day, week, month, or a number with s, m, h, d or w"},
+		{name: "metric", text: "count, or a function and a field: sum:, avg:, min:, max:, percentiles:, p95: or cardinality:; ten at most", several: true},
+		{name: "order", text: "of the groups: count, key or a metric, with a minus for the largest first"},
+		{name: "limit", text: "of the groups; " + strconv.Itoa(search.DefaultGroups) + " unless told", low: 1, high: search.MaxGroups},
 	},
 }
 
 // numbers is the body of an aggregation.
 type numbers struct {
-	// Groups come in the order that was asked for. Without group_by= and interval= there is one, of all.
-	Groups []group `json:"groups"`
-	// Total is how many activities match.
-	Total int64 `json:"total"`
-	// GroupsLeftOut is how many groups the limit left out, and Other how many activities those have; one in several groups
-	// counts in each.
-	GroupsLeftOut int64 `json:"groups_left_out"`
-	Other         int64 `json:"other"`
+	Groups        []group `json:"groups" doc:"In the order that was asked for. Without group_by= and interval= there is one, of all."`
+	Total         int64   `json:"total" doc:"How many activities match."`
+	GroupsLeftOut int64   `json:"groups_left_out" doc:"How many groups the limit left out."`
+	Other         int64   `json:"other" doc:"How many activities those have that were left out; one in several groups counts in each."`
 }
 
 // group is activities with the same values of the fields in group_by=, and of the same interval.
 type group struct {
-	// Key has those values by field, and under @timestamp the begin of the interval; null for activities without the field.
-	Key map[string]any `json:"key"`
-	// Count is how many activities there are.
-	Count int64 `json:"count"`
-	// Metrics are by the names that metric= has; null where no activity has a value.
-	Metrics map[string]any `json:"metrics,omitempty"`
+	Key     map[string]any `json:"key" doc:"The values by field, and under @timestamp the begin of the interval; null for activities without the field."`
+	Count   int64          `json:"count" doc:"How many activities there are."`
+	Metrics map[string]any `json:"metrics,omitempty" doc:"By the names that metric= has; null where no activity has a value."`
 }
 
 // aggregate answers with numbers.

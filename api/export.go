@@ -33,11 +33,12 @@ func exporting() *streaming {
 var exportDoc = doc{
 	summary: "All that match, as a file",
 	params: []param{
-		{"format", "ndjson unless told, or what Accept asks for", []string{"ndjson", "csv", "json"}},
-		{"limit", "at most so many; all unless told", nil},
-		{"cursor", "go on after the activity with this id, or at the cursor of the trailer " + nextCursor, nil},
+		{name: "format", text: "of the file; ndjson unless told, or what Accept asks for", values: []string{"ndjson", "csv", "json"}},
+		{name: "limit", text: "at most so many; all unless told", low: 1},
+		{name: "cursor", text: "go on after the activity with this id, or at the cursor of the trailer " + nextCursor},
 	},
-	media: []string{export.NDJSON.MediaType(), export.CSV.MediaType(), export.JSON.MediaType()},
+	without: []string{"offset"},
+	media:   []string{export.NDJSON.MediaType(), export.CSV.MediaType(), export.JSON.MediaType()},
 }
 
 // An order is what an export is asked for.
@@ -156,7 +157,7 @@ func exportHead(w *stream, r *http.Request, f export.Format, now time.Time) (io.
 	h.Set("Content-Type", f.MediaType())
 	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="activities-%s.%s"`, now.UTC().Format("20060102T150405Z"), f))
 	h.Set("Trailer", nextCursor)
-	h.Set("Vary", "Accept, Accept-Encoding")
+	h.Add("Vary", "Accept, Accept-Encoding")
 	if !gzipAccepted(r) {
 		w.WriteHeader(http.StatusOK)
 		return w, w.Flush

@@ -163,6 +163,7 @@ func serve(t *testing.T, store search.Store, edit func(*Options)) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.failures = newLimiter(1_000_000) // all come from one address
 	return s
 }
 

@@ -14,27 +14,23 @@ var historyDoc = doc{summary: "What happened to one thing, with the fields that 
 
 // steps is the body of a history: a page of what happened to one thing.
 type steps struct {
-	Items []step `json:"items"`
-	// Total is how many match; where TotalIsLowerBound, there are more.
-	Total             int64 `json:"total"`
-	TotalIsLowerBound bool  `json:"total_is_lower_bound"`
-	// Next is the cursor of the next page; null on the last.
-	Next *string `json:"next"`
+	Items             []step  `json:"items"`
+	Total             int64   `json:"total" doc:"How many match."`
+	TotalIsLowerBound bool    `json:"total_is_lower_bound" doc:"Whether there are more than total."`
+	Next              *string `json:"next" doc:"The cursor of the next page; null on the last."`
 }
 
 // step is an activity and what it changed.
 type step struct {
-	// Activity is the document, or the fields= of it.
-	Activity json.RawMessage `json:"activity"`
-	// Changes are by field; none where the activity changed nothing, or nobody knows what.
-	Changes []fieldChange `json:"changes"`
+	Activity json.RawMessage `json:"activity" doc:"The activity, or the fields= of it."`
+	Changes  []fieldChange   `json:"changes" doc:"By field; none where the activity changed nothing, or nobody knows what."`
 }
 
-// fieldChange is a field before and after. A side without the field is absent.
+// fieldChange is a field before and after.
 type fieldChange struct {
 	Field string          `json:"field"`
-	Old   json.RawMessage `json:"old,omitempty"`
-	New   json.RawMessage `json:"new,omitempty"`
+	Old   json.RawMessage `json:"old,omitempty" doc:"The value before; absent where there was none."`
+	New   json.RawMessage `json:"new,omitempty" doc:"The value after; absent where there is none."`
 }
 
 // history answers with a page of what happened to one thing: what names it as its entity, and changes and reads of data that

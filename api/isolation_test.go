@@ -245,3 +245,76 @@ func allowed(g guest, doc string) bool {
 		})
 	})
 }
+
+// TestNoParameterOpensAnything goes by the OpenAPI document, as whoever is looking for a way in would: every operation, with every
+// parameter that it has, as everybody. What takes text is given the names of all people, tenants and activities.
+func TestNoParameterOpensAnything(t *testing.T) {
+	t.Parallel()
+	s := serve(t, liteStore(t), nil)
+	d := readDescription(t, openAPI)
+	byPath := map[string]route{}
+	for _, rt := range whole() {
+		if rt.verb() == http.MethodGet {
+			byPath[rt.path] = rt
+		}
+	}
+	for _, g := range guests(t) {
+		for path, methods := range d.Paths {
+			rt, ok := byPath[path]
+			op, reads := methods["get"]
+			if !ok || !reads {
+				continue // it streams, or has no data; both have tests of their own
+			}
+			target := rt.paths()[0]
+			for _, p := range op.Parameters {
+				p = d.resolve(p)
+				if p.In != "query" {
+					continue
+				}
+				for _, params := range guesses(p) {
+					inspect(t, g, rt, target+"?"+params, get(s, target+"?"+params, g.token))
+				}
+			}
+		}
+	}
+}
+
+// guesses are values for a parameter by which somebody might be found.
+func guesses(p parameter) []string {
+	one, several := p.Schema, false
+	if one.Items != nil {
+		one, several = *one.Items, true
+	}
+	switch {
+	case one.Type == "boolean":
+		return []string{url.Values{p.Name: {"false"}}.Encode()}
+	case one.Type == "integer" || one.Type == "number":
+		return []string{url.Values{p.Name: {"1"}}.Encode()}
+	}
+	var names []string
+	for _, known := range people {
+		names = append(names, known.user, known.tenant, word(known))
+	}
+	if several {
+		return []string{url.Values{p.Name: append(names, "*", idOf(1).String())}.Encode()}
+	}
+	out := []string{url.Values{p.Name: {""}}.Encode(), url.Values{p.Name: {"bob"}}.Encode()}
+	if !strings.Contains(p.Name, ".") { // no condition on a field, but something of its own
+		for _, name := range names {
+			out = append(out, url.Values{p.Name: {name}}.Encode())
+		}
+	}
+	return out
+}
+
+// TestDescriptionHasEveryRoute, with the roles that it is for.
+func TestDescriptionHasEveryRoute(t *testing.T) {
+	t.Parallel()
+	d := readDescription(t, openAPI)
+	for _, rt := range routes(nil) {
+		op, ok := d.Paths[rt.path][strings.ToLower(rt.verb())]
+		if !ok || !slices.Equal(op.Roles, rt.roles) {
+			t.Errorf("%s %s is not in the document, or with other roles: %v", rt.verb(), rt.path, op.Roles)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -20,6 +21,23 @@ type bucket struct {
 
 // maxBuckets bounds how many callers are remembered. Those whose bucket is full again are forgotten first.
 const maxBuckets = 10_000
+
+// failuresPerMinute is how many requests without a valid token an address may send.
+const failuresPerMinute = 60
+
+// network is what is counted as one address: of IPv6, the part that one customer has.
+func network(remote string) string {
+	a, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return remote
+	}
+	bits := 64
+	if a.Addr().Unmap().Is4() {
+		bits = 32
+	}
+	p, _ := a.Addr().Unmap().WithZone("").Prefix(bits)
+	return p.String()
+}
 
 func newLimiter(perMinute int) *limiter {
 	return &limiter{perSecond: float64(perMinute) / 60, burst: max(1, float64(perMinute)/4), buckets: map[string]bucket{}}

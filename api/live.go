@@ -42,10 +42,11 @@ func following() *streaming {
 var liveDoc = doc{
 	summary: "What arrives, as it arrives: server-sent events, or a WebSocket on upgrade",
 	params: []param{
-		{"after", "go on after the event with this id; the header Last-Event-ID does the same", nil},
-		{"kind", "of these kinds; from, to, q, fields and conditions on fields as for lists", nil},
+		{name: "after", text: "go on after the event with this id"},
+		{name: "Last-Event-ID", text: "the same, as browsers send it", header: true},
 	},
-	media: []string{"text/event-stream"},
+	without: []string{"limit", "offset", "cursor", "sort"},
+	media:   []string{"text/event-stream"},
 }
 
 // A channel is how events get to a live reader: server-sent events or a WebSocket.
@@ -135,7 +136,7 @@ func follow(ctx context.Context, sub *live.Subscription, c channel, fields []str
 var (
 	errBeat     = errors.New("nothing for a while")
 	errNoLonger = errors.New("the token is no longer valid")
-	errOrigin   = errors.New("pages of this origin may not open a WebSocket here: api.live.origins names those that may")
+	errOrigin   = errors.New("pages of this origin may not open a WebSocket here: api.cors_origins names those that may")
 )
 
 // endReason is what a live reader is told.
@@ -226,7 +227,7 @@ func protocolToken(r *http.Request) (string, bool) {
 func (s *stream) originAllowed(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	u, err := url.Parse(origin)
-	return origin == "" || err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host) || slices.Contains(s.config.Live.Origins, origin)
+	return origin == "" || err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host) || slices.Contains(s.config.CORSOrigins, origin)
 }
 
 // serveSocket speaks WebSocket (RFC 6455): one JSON object a message.

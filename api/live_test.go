@@ -381,7 +381,7 @@ func status(t *testing.T, target, bearer string, header http.Header) (int, strin
 func TestPagesOfOthersOpenNoWebSocket(t *testing.T) {
 	t.Parallel()
 	src := newSource(t, "sqlite")
-	base := hosted(t, serve(t, src.store, func(o *Options) { o.Config.Live.Origins = []string{"https://app.example.com"} }))
+	base := hosted(t, serve(t, src.store, func(o *Options) { o.Config.CORSOrigins = []string{"https://app.example.com"} }))
 	bearer := token(t, jwt.MapClaims{"sub": "ann"})
 	for origin, want := range map[string]bool{
 		"": true, base: true, "https://app.example.com": true, "https://app.example.com.evil.example": false, "http://app.example.com": false, "null": false,

@@ -13,58 +13,54 @@ import (
 
 // failures is the body of the failed logins: who failed to prove who they are, at least threshold times.
 type failures struct {
-	From      time.Time `json:"from"`
-	To        time.Time `json:"to"`
-	Threshold int64     `json:"threshold"`
-	// Total is how many auth events failed, of all users and addresses.
-	Total     int64          `json:"total"`
-	Users     []userFails    `json:"users"`
-	Addresses []addressFails `json:"addresses"`
-	// MoreUsers and MoreAddresses tell whether the limit left some out.
-	MoreUsers     bool `json:"more_users"`
-	MoreAddresses bool `json:"more_addresses"`
+	From          time.Time      `json:"from"`
+	To            time.Time      `json:"to"`
+	Threshold     int64          `json:"threshold"`
+	Total         int64          `json:"total" doc:"How many auth events failed, of all users and addresses."`
+	Users         []userFails    `json:"users"`
+	Addresses     []addressFails `json:"addresses"`
+	MoreUsers     bool           `json:"more_users" doc:"Whether the limit left users out."`
+	MoreAddresses bool           `json:"more_addresses" doc:"Whether the limit left addresses out."`
 }
 
 // userFails are the failures of one user.
 type userFails struct {
 	UserID string `json:"user_id"`
-	fails
-	// Addresses is from how many.
-	Addresses int64 `json:"addresses"`
+	Fails
+	Addresses int64 `json:"addresses" doc:"From how many addresses."`
 }
 
 // addressFails are the failures from one address.
 type addressFails struct {
 	IPAddress string `json:"ip_address"`
-	fails
-	// Users is of how many.
-	Users int64 `json:"users"`
+	Fails
+	Users int64 `json:"users" doc:"Of how many users."`
 }
 
-// fails are some failures.
-type fails struct {
-	Count int64     `json:"count"`
-	First time.Time `json:"first"`
-	Last  time.Time `json:"last"`
-	// SuccessFollowed is whether there was a success after the first failure; LastSuccess is the last success there was.
-	SuccessFollowed bool       `json:"success_followed"`
-	LastSuccess     *time.Time `json:"last_success"`
+// Fails are some failures; exported, so that the description finds them in the types around them.
+type Fails struct {
+	Count           int64      `json:"count"`
+	First           time.Time  `json:"first"`
+	Last            time.Time  `json:"last"`
+	SuccessFollowed bool       `json:"success_followed" doc:"Whether there was a success after the first failure."`
+	LastSuccess     *time.Time `json:"last_success" doc:"The last success there was; null for none."`
 }
 
 // Bounds of the parameters.
 const (
 	defaultThreshold = 5
+	maxThreshold     = 1_000_000
 	defaultWindow    = 24 * time.Hour
 	defaultLogins    = 100
 	maxLogins        = 500
 )
 
 var loginsDoc = doc{
-	summary: "Users and addresses whose logins failed", choose: true, answer: failures{},
+	summary: "Users and addresses whose logins failed", kind: activity.AuthEvent, without: append([]string{"success"}, paging...), answer: failures{},
 	params: []param{
-		{"window", "how far back to look, such as 1h or 7d; 24h unless told, and not together with from", nil},
-		{"threshold", "how many failures it takes; 5 unless told", nil},
-		{"limit", "users and addresses, at most 500; 100 unless told", nil},
+		{name: "window", text: "how far back to look, such as 1h or 7d; 24h unless told, and not together with from"},
+		{name: "threshold", text: "how many failures it takes; " + strconv.Itoa(defaultThreshold) + " unless told", low: 1, high: maxThreshold},
+		{name: "limit", text: "users and addresses; " + strconv.Itoa(defaultLogins) + " unless told", low: 1, high: maxLogins},
 	},
 }
 
@@ -87,7 +83,7 @@ func failedLogins(v *view, r *http.Request, now time.Time) (any, error) {
 	}
 	out.MoreUsers = more
 	for _, f := range found {
-		out.Users = append(out.Users, userFails{f.who, f.fails, f.others})
+		out.Users = append(out.Users, userFails{f.who, f.Fails, f.others})
 	}
 	found, more, err = judge(r.Context(), v, q, activity.IPAddress, tables[1].Groups, threshold, limit)
 	if err != nil {
@@ -95,7 +91,7 @@ func failedLogins(v *view, r *http.Request, now time.Time) (any, error) {
 	}
 	out.MoreAddresses = more
 	for _, f := range found {
-		out.Addresses = append(out.Addresses, addressFails{f.who, f.fails, f.others})
+		out.Addresses = append(out.Addresses, addressFails{f.who, f.Fails, f.others})
 	}
 	return out, nil
 }
@@ -118,7 +114,7 @@ func loginQuestion(r *http.Request, now time.Time) (q search.Query, threshold in
 		}
 		return n
 	}
-	threshold = int64(number("threshold", defaultThreshold, 1_000_000))
+	threshold = int64(number("threshold", defaultThreshold, maxThreshold))
 	limit = number("limit", defaultLogins, maxLogins)
 	window := defaultWindow
 	if params.Has("window") {
@@ -159,7 +155,7 @@ func with(q search.Query, f activity.FieldID, values ...any) search.Query {
 type suspect struct {
 	who    string
 	others int64
-	fails
+	Fails
 }
 
 // judge takes the groups with enough failures, and finds out whether a success followed.
@@ -175,7 +171,7 @@ func judge(ctx context.Context, v *view, q search.Query, by activity.FieldID, gr
 		}
 		names = append(names, g.Keys[0])
 		out = append(out, suspect{g.Keys[0].(string), int64(g.Values[2].(float64)),
-			fails{Count: g.Count, First: g.Values[0].(time.Time), Last: g.Values[1].(time.Time)}})
+			Fails{Count: g.Count, First: g.Values[0].(time.Time), Last: g.Values[1].(time.Time)}})
 	}
 	if len(out) == 0 {
 		return nil, false, nil

@@ -27,11 +27,12 @@ type parameterError struct {
 }
 
 var (
-	errForbidden      = errors.New("your role may not see this")
-	errNoRoute        = errors.New("there is no such route: docs/api.md lists them")
-	errMethod         = errors.New("this route does not take this method: Allow lists those that it takes")
-	errTooManyStreams = errors.New("you, or all together, have as many exports or live readers as there may be: end one, or try again later")
-	errTooMany        = errors.New("too many requests: wait for as long as Retry-After says")
+	errForbidden       = errors.New("your role may not see this")
+	errNoRoute         = errors.New("there is no such route: docs/api.md lists them")
+	errMethod          = errors.New("this route does not take this method: Allow lists those that it takes")
+	errTooManyStreams  = errors.New("you, or all together, have as many exports or live readers as there may be: end one, or try again later")
+	errTooMany         = errors.New("too many requests: wait for as long as Retry-After says")
+	errTooManyFailures = errors.New("too many requests from here failed for want of a valid token: wait for as long as Retry-After says")
 )
 
 // problemOf tells which status an error is. What is the store's trouble is in the log, not in the answer.
@@ -42,7 +43,7 @@ func problemOf(err error) problem {
 	}
 	for known, status := range map[error]int{
 		errForbidden: http.StatusForbidden, errNoUser: http.StatusForbidden, errOrigin: http.StatusForbidden, errNoRoute: http.StatusNotFound,
-		errMethod: http.StatusMethodNotAllowed, errTooMany: http.StatusTooManyRequests, errTooManyStreams: http.StatusTooManyRequests,
+		errMethod: http.StatusMethodNotAllowed, errTooMany: http.StatusTooManyRequests, errTooManyFailures: http.StatusTooManyRequests, errTooManyStreams: http.StatusTooManyRequests,
 		search.ErrNotFound: http.StatusNotFound, errLarge: http.StatusRequestEntityTooLarge, errMedia: http.StatusUnsupportedMediaType,
 		errNotAmendable: http.StatusForbidden, errPrecondition: http.StatusPreconditionFailed, search.ErrChanged: http.StatusConflict,
 		errUnrecorded: http.StatusServiceUnavailable,

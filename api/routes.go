@@ -29,21 +29,6 @@ type route struct {
 // verb is the method that the route is asked by. That of GET takes HEAD as well.
 func (rt route) verb() string { return cmp.Or(rt.method, http.MethodGet) }
 
-// A doc is what a route adds to the parameters and the JSON that all have, for who describes the API.
-type doc struct {
-	summary string
-	params  []param  // beside those of a list
-	choose  bool     // of the parameters of a list, it has only those that choose: no limit, offset, cursor, fields, sort
-	answer  any      // the zero value of the body's type; nil for a page
-	media   []string // of the answer; none for application/json
-}
-
-// A param is a parameter of the query.
-type param struct {
-	name, text string
-	values     []string // the only ones, where the set is closed
-}
-
 var (
 	everyone = []access.Role{access.User, access.Auditor, access.Admin}
 	sighted  = []access.Role{access.Auditor, access.Admin}
@@ -52,19 +37,19 @@ var (
 // routes are all there are, with one for each kind that m declares.
 func routes(m *activity.Model) []route {
 	all := []route{
-		{path: "/activities", roles: everyone, handle: list(activity.NoKind)},
-		{path: "/activities/{id}", roles: everyone, handle: one},
+		{path: "/activities", roles: everyone, handle: list(activity.NoKind), doc: doc{summary: "Activities of all kinds that the caller may see"}},
+		{path: "/activities/{id}", roles: everyone, handle: one, doc: doc{summary: "One activity, whole", single: true}},
 		{method: http.MethodPatch, path: "/activities/{id}", roles: everyone, handle: amendOne, doc: amendDoc},
-		{path: "/activities/api-transactions", roles: everyone, handle: list(activity.APITransaction)},
-		{path: "/activities/data-access", roles: everyone, handle: list(activity.DataAccess)},
-		{path: "/activities/data-changes", roles: everyone, handle: list(activity.DataChange)},
-		{path: "/activities/auth-events", roles: everyone, handle: list(activity.AuthEvent)},
-		{path: "/activities/external-api", roles: everyone, handle: list(activity.ExternalAPI)},
-		{path: "/activities/system-events", roles: sighted, handle: list(activity.SystemEvent)},
-		{path: "/activities/admin/users/{user_id}/activities", roles: sighted, handle: ofUser},
+		ofKind("/activities/api-transactions", everyone, activity.APITransaction),
+		ofKind("/activities/data-access", everyone, activity.DataAccess),
+		ofKind("/activities/data-changes", everyone, activity.DataChange),
+		ofKind("/activities/auth-events", everyone, activity.AuthEvent),
+		ofKind("/activities/external-api", everyone, activity.ExternalAPI),
+		ofKind("/activities/system-events", sighted, activity.SystemEvent),
+		{path: "/activities/admin/users/{user_id}/activities", roles: sighted, handle: ofUser, doc: doc{summary: "Activities of one user"}},
 		{path: "/activities/aggregate", roles: everyone, handle: aggregate, doc: aggregateDoc},
-		{path: "/activities/summary/user", roles: everyone, handle: ownSummary, doc: summaryDoc},
-		{path: "/activities/admin/summary/{user_id}", roles: sighted, handle: userSummary, doc: summaryDoc},
+		{path: "/activities/summary/user", roles: everyone, handle: ownSummary, doc: ownSummaryDoc},
+		{path: "/activities/admin/summary/{user_id}", roles: sighted, handle: userSummary, doc: userSummaryDoc},
 		{path: "/activities/entities/{type}/{id}", roles: everyone, handle: history, doc: historyDoc},
 		{path: "/activities/auth-events/failed-logins", roles: everyone, handle: failedLogins, doc: loginsDoc},
 		{path: "/activities/export", roles: everyone, stream: exporting(), doc: exportDoc},
@@ -72,20 +57,23 @@ func routes(m *activity.Model) []route {
 	}
 	for _, k := range m.Kinds() {
 		if word := m.RouteWord(k); word != "" {
-			all = append(all, route{path: "/activities/" + word, roles: everyone, handle: list(k)})
+			all = append(all, ofKind("/activities/"+word, everyone, k))
 		}
 	}
 	return all
 }
 
+// ofKind is a list of one kind.
+func ofKind(path string, roles []access.Role, k activity.Kind) route {
+	return route{path: path, roles: roles, handle: list(k), doc: doc{summary: "Activities of the kind " + k.String(), kind: k}}
+}
+
 // page is the body of a list.
 type page struct {
-	Items []json.RawMessage `json:"items"`
-	// Total is how many match; where TotalIsLowerBound, there are more.
-	Total             int64 `json:"total"`
-	TotalIsLowerBound bool  `json:"total_is_lower_bound"`
-	// Next is the cursor of the next page; null on the last.
-	Next *string `json:"next"`
+	Items             []json.RawMessage `json:"items" doc:"The activities, or the fields= of them."`
+	Total             int64             `json:"total" doc:"How many match."`
+	TotalIsLowerBound bool              `json:"total_is_lower_bound" doc:"Whether there are more than total."`
+	Next              *string           `json:"next" doc:"The cursor of the next page; null on the last."`
 }
 
 // encode writes the page as encoding/json does, but for looking through the documents, which are JSON: of a page they are

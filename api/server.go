@@ -55,7 +55,10 @@ type Server struct {
 	o     Options
 	gate  *access.Gate
 	limit *limiter
-	mux   *http.ServeMux
+	// failures limits requests of nobody known, by address.
+	failures *limiter
+	mux      *http.ServeMux
+	open     map[string]leaf // what is there without a token
 
 	streams streams
 	hub     *live.Hub // nil where the store is no search.Follower
@@ -72,7 +75,8 @@ func New(o Options) (*Server, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Server{o: o, gate: access.NewGate(o.Config.Auth), limit: newLimiter(o.Config.RateLimit), mux: http.NewServeMux()}
+	s := &Server{o: o, gate: access.NewGate(o.Config.Auth), limit: newLimiter(o.Config.RateLimit), mux: http.NewServeMux(), open: leaves()}
+	s.failures = newLimiter(failuresPerMinute)
 	if f, ok := o.Store.(search.Follower); ok {
 		s.hub = live.New(f, o.Logger)
 	}
@@ -123,6 +127,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Request-Id", id)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
+	if s.o.Config.crossOrigin(w, r) {
+		s.log(id, &view{}, nil, http.StatusNoContent, began, "", nil)
+		return
+	}
+	if page, ok := s.open[r.URL.Path]; ok && reads(r) {
+		page.write(w)
+		s.log(id, &view{}, &match{route: &route{path: r.URL.Path}}, http.StatusOK, began, "", nil)
+		return
+	}
 	v, m, err := s.admit(h, r, began)
 	v.requestID, v.at = id, m
 	out := newStream(w, s.o.Config)
@@ -170,6 +183,11 @@ func (s *Server) log(id string, v *view, m *match, status int, began time.Time, 
 	s.o.Logger.Info("request", fields...)
 }
 
+// seconds writes how long to wait, as Retry-After has it.
+func seconds(wait time.Duration) string { return strconv.Itoa(int(math.Ceil(wait.Seconds()))) }
+
+func reads(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
+
 // A denial is a request of nobody known.
 type denial struct{ err error }
 
@@ -184,6 +202,11 @@ func (s *Server) admit(h http.Header, r *http.Request, now time.Time) (v view, m
 	}
 	caller, err := s.gate.Identify(r, now)
 	if err != nil {
+		// A valid token is good all the same: others may come from the same address, as behind a proxy.
+		if wait := s.failures.take(network(r.RemoteAddr), now); wait > 0 {
+			h.Set("Retry-After", seconds(wait))
+			return v, nil, errTooManyFailures
+		}
 		return v, nil, denial{err}
 	}
 	v = view{model: s.o.Model, store: s.o.Store, hub: s.hub, recorder: s.o.Recorder, amendOwn: s.o.Config.AmendOwn, caller: caller, user: caller.User}
@@ -197,7 +220,7 @@ func (s *Server) admit(h http.Header, r *http.Request, now time.Time) (v view, m
 		v.user = s.o.Pseudonym(caller.User)
 	}
 	if wait := s.limit.take(v.name(), now); wait > 0 {
-		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+		h.Set("Retry-After", seconds(wait))
 		return v, nil, errTooMany
 	}
 	m = &match{header: http.Header{}}
@@ -273,7 +296,7 @@ type Listener struct {
 func (s *Server) Listen() (*Listener, error) {
 	l, err := net.Listen("tcp", s.o.Config.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("api.listen: %w; choose another address", err)
+		return nil, fmt.Errorf("api.listen: %w; choose another address, or \"\" for no read API in `activity-agent run`", err)
 	}
 	return &Listener{s, &http.Server{
 		Handler:           http.MaxBytesHandler(s, maxPatch),

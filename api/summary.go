@@ -11,31 +11,29 @@ import (
 	"github.com/truledgr/activity-agent/activity/search"
 )
 
-var summaryDoc = doc{summary: "What a user did, in numbers", choose: true, answer: summary{}}
+var (
+	ownSummaryDoc  = doc{summary: "What the caller did, in numbers", without: paging, answer: summary{}}
+	userSummaryDoc = doc{summary: "What one user did, in numbers", without: paging, answer: summary{}}
+)
 
 // summary is what one user did within a time.
 type summary struct {
-	UserID string    `json:"user_id"`
-	From   time.Time `json:"from"`
-	To     time.Time `json:"to"`
-	Total  int64     `json:"total"`
-	// FirstSeen and LastSeen are the times of the first and the last activity; null where there is none.
-	FirstSeen *time.Time `json:"first_seen"`
-	LastSeen  *time.Time `json:"last_seen"`
-	Kinds     []tally    `json:"kinds"`
-	// ActivityTypes, Entities and Endpoints are the ten with the most activities.
-	ActivityTypes []tally       `json:"activity_types"`
-	Statuses      []tally       `json:"statuses"`
+	UserID        string        `json:"user_id"`
+	From          time.Time     `json:"from"`
+	To            time.Time     `json:"to"`
+	Total         int64         `json:"total" doc:"How many activities match."`
+	FirstSeen     *time.Time    `json:"first_seen" doc:"The time of the first activity; null where there is none."`
+	LastSeen      *time.Time    `json:"last_seen" doc:"The time of the last activity; null where there is none."`
+	Kinds         []tally       `json:"kinds"`
+	ActivityTypes []tally       `json:"activity_types" doc:"The ten with the most activities."`
+	Statuses      []tally       `json:"statuses" doc:"The ten with the most activities."`
 	Outcomes      []tally       `json:"outcomes"`
-	Days          []dayTally    `json:"days"`
-	Entities      []entityTally `json:"entities"`
-	Endpoints     []tally       `json:"endpoints"`
-	// ErrorRate is the share of failures in what has an outcome, from 0 to 1; null where nothing has.
-	ErrorRate *float64 `json:"error_rate"`
-	// FailedLogins is how many auth events did not succeed.
-	FailedLogins int64 `json:"failed_logins"`
-	// Latency is of requests and calls of other services; null where none has a duration.
-	Latency *latency `json:"execution_time_ms"`
+	Days          []dayTally    `json:"days" doc:"The last 1000 that have activities, in UTC."`
+	Entities      []entityTally `json:"entities" doc:"The ten with the most activities."`
+	Endpoints     []tally       `json:"endpoints" doc:"The ten with the most activities."`
+	ErrorRate     *float64      `json:"error_rate" doc:"The share of failures in what has an outcome, from 0 to 1; null where nothing has."`
+	FailedLogins  int64         `json:"failed_logins" doc:"How many auth events did not succeed."`
+	Latency       *latency      `json:"execution_time_ms" doc:"Percentiles of requests and calls of other services; null where none has a duration."`
 }
 
 // tally is how many activities have a value.
@@ -201,7 +199,7 @@ func chosen(m *activity.Model, r *http.Request, kinds []activity.Kind, now time.
 
 func chosenOf(m *activity.Model, params url.Values, kinds []activity.Kind, now time.Time) (search.Query, error) {
 	var errs []error
-	for _, name := range []string{"limit", "offset", "cursor", "fields", "sort"} {
+	for _, name := range paging {
 		if _, ok := params[name]; ok {
 			errs = append(errs, &search.ParamError{Param: name, Problem: "is for lists"})
 			params.Del(name)

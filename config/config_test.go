@@ -73,7 +73,7 @@ func TestEveryKeyIsDecodedAndExpanded(t *testing.T) {
 			MaxBody: 2 << 20, MaxConnections: 7, DiskBudget: 65 << 20,
 		},
 		Store: Store{SQLite: &sqlite.Config{Path: "-"}},
-		API: api.Config{Listen: "[::1]:9001", RateLimit: 60, Exports: 3, RecordReads: "best_effort", StateDir: "./api", AmendOwn: true, Live: api.Live{PerCaller: 4, Origins: []string{"https://app.example.com"}}, Auth: access.Config{
+		API: api.Config{Listen: "[::1]:9001", RateLimit: 60, Exports: 3, RecordReads: "best_effort", StateDir: "./api", AmendOwn: true, CORSOrigins: []string{"https://app.example.com"}, Live: api.Live{PerCaller: 4}, Auth: access.Config{
 			JWT: access.JWT{
 				Secret: "pa$$-swordfish-that-has-32-bytes-or-more", JWKSURL: "http://127.0.0.1:1/jwks", Issuer: "i", Audience: "a", Leeway: time.Minute,
 				UserClaim: "email", RolesClaim: "realm_access.roles", TenantClaim: "org",

@@ -133,7 +133,7 @@ var rules = map[string]rule{
 	"store.elasticsearch.concurrency":             {restart: true, min: 1, max: 16},
 	"store.file.path":                             {restart: true, need: "name the file to append to, such as ./activities.ndjson, or \"-\" for standard output"},
 	"api":                                         {whole: readAPI},
-	"api.listen":                                  {restart: true, need: "name an address, such as 127.0.0.1:8481", text: address},
+	"api.listen":                                  {restart: true, text: address},
 	"api.auth.jwt.secret":                         {restart: true},
 	"api.auth.jwt.jwks_url":                       {restart: true},
 	"api.auth.jwt.issuer":                         {restart: true},
@@ -145,12 +145,13 @@ var rules = map[string]rule{
 	"api.auth.api_keys":                           {restart: true, need: "name the file of keys, such as ./activity-data/api-keys.yaml"},
 	"api.auth.anonymous":                          {restart: true, enum: []string{"", "auditor", "admin"}},
 	"api.rate_limit":                              {restart: true, min: 1, max: 1_000_000},
+	"api.cors_origins":                            {restart: true},
+	"api.cors_origins[]":                          {text: webOrigin},
 	"api.record_reads":                            {restart: true, enum: []string{"required", "best_effort", "off"}},
-	"api.state_dir":                               {restart: true, need: "name a directory, such as ./activity-data/api-state"},
+	"api.state_dir":                               {restart: true},
 	"api.amend_own":                               {restart: true},
 	"api.exports":                                 {restart: true, min: 1, max: 1000},
 	"api.live.per_caller":                         {restart: true, min: 1, max: 1000},
-	"api.live.origins":                            {restart: true},
 	"admin.listen":                                {restart: true, text: address},
 	"log.level":                                   {enum: []string{"debug", "info", "warn", "error"}},
 	"log.format":                                  {restart: true, enum: []string{"auto", "json", "text"}},
@@ -293,6 +294,14 @@ func address(s string) (problem, advice string) {
 func ingestAddress(s string) (problem, advice string) {
 	if advice = ingest.CheckListen(s); advice != "" {
 		problem = "this cannot be listened on"
+	}
+	return problem, advice
+}
+
+// webOrigin checks where web pages may come from.
+func webOrigin(s string) (problem, advice string) {
+	if advice = api.CheckOrigin(s); advice != "" {
+		problem = "this is not the origin of a web page"
 	}
 	return problem, advice
 }

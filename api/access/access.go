@@ -137,6 +137,17 @@ func NewGate(c Config) *Gate {
 	return g
 }
 
+// Way reports whether there is a way to be recognised: nil, or an error that is ErrNoWay.
+func (g *Gate) Way() error {
+	if g.jwt != nil || g.anonymous != "" {
+		return nil
+	}
+	if any, err := g.keys.Any(); err != nil || !any {
+		return errors.Join(ErrNoWay, err)
+	}
+	return nil
+}
+
 // Identify tells who a request comes from, at a time. Its errors carry nothing of the token.
 func (g *Gate) Identify(r *http.Request, now time.Time) (Caller, error) {
 	headers := r.Header.Values("Authorization")
@@ -145,10 +156,8 @@ func (g *Gate) Identify(r *http.Request, now time.Time) (Caller, error) {
 		if g.anonymous != "" && Loopback(r.Host) {
 			return Caller{Role: g.anonymous, AllTenants: true, By: "anonymous"}, nil
 		}
-		if g.jwt == nil && g.anonymous == "" {
-			if any, err := g.keys.Any(); err != nil || !any {
-				return Caller{}, errors.Join(ErrNoWay, err)
-			}
+		if err := g.Way(); err != nil {
+			return Caller{}, err
 		}
 		return Caller{}, ErrNoToken
 	}

@@ -27,6 +27,7 @@ type reloader struct {
 	path    string
 	current *config.Config
 	agent   *agent.Agent
+	reading *reading
 	level   zap.AtomicLevel
 	log     *zap.Logger
 }
@@ -117,6 +118,9 @@ func (r *reloader) apply(next *config.Config, why string) error {
 		return err
 	}
 	r.level.SetLevel(level)
+	if sink != nil || !reflect.DeepEqual(r.current.Pipeline.Redact, next.Pipeline.Redact) { // which has the key of pseudonyms
+		r.reading.again(next)
+	}
 	r.current = next
 	r.agent.Reloaded(next.Hash(), nil)
 	r.log.Info("configuration taken up", zap.String("why", why), zap.Strings("changed", changed), zap.String("hash", next.Hash()))

@@ -33,6 +33,9 @@ On SIGTERM or SIGINT it reads to the end of what is written (for up to half of a
 still writes), delivers and records it, and exits within agent.drain_timeout: with 0 if all is stored, with 1 if something
 is left. A second signal ends it at once. What is left is sent at the next start; the same holds for a crash.
 
+The read API is served too, on api.listen, once there is a way to authenticate: a key of activity-agent keys, or
+api.auth.jwt. See docs/api.md.
+
 On SIGHUP, and when the configuration file or a secret file that it names has changed, it takes up the new configuration
 without losing its place; one that is wrong is refused, and the one before stays in force. See docs/operations.md.`,
 		Example: `  activity-agent run -c agent.yaml
@@ -65,6 +68,7 @@ type runOptions struct {
 //	signals  ─► agent.Run (tailer ─► pipeline ─► ledger ─► store)
 //	reloader ─► other settings for it, when the configuration has changed
 //	admin    ─► probes and metrics of it
+//	reading  ─► the read API over its store, for callers with tokens
 //	screen   ─► a line of progress on a terminal
 func (p *program) run(ctx context.Context, c *config.Config, o runOptions) error {
 	memory := p.limitMemory(os.DirFS("/"))
@@ -89,10 +93,11 @@ func (p *program) run(ctx context.Context, c *config.Config, o runOptions) error
 		return errors.Join(err, sink.Close())
 	}
 	defer release()
+	reads := wantsReading(c, log)
 	a, err := agent.New(agent.Options{
 		Config: c.Agent, Files: c.Files, Ingest: c.Ingest, Streams: streams, Pipeline: c.Pipeline, Model: c.Model(), Sink: sink, Version: version, Logger: log,
 		Origin: agent.OriginOf(c.Agent, p.getenv, p.hostname), ExitWhenIdle: o.exitWhenIdle, ConfigHash: c.Hash(),
-		StuckAfter: stuckAfter(c.Store), Retention: c.Retention,
+		StuckAfter: stuckAfter(c.Store), Retention: c.Retention, Records: reads, Trim: trim,
 	})
 	if err != nil {
 		return errors.Join(err, sink.Close())
@@ -101,7 +106,10 @@ func (p *program) run(ctx context.Context, c *config.Config, o runOptions) error
 		log.Info("the garbage collector keeps to a part of the container's memory; GOMEMLIMIT sets another limit", zap.Int64("bytes", memory))
 	}
 	began := time.Now()
-	r := &reloader{p: p, path: o.configPath, current: c, agent: a, level: level, log: log}
+	r := &reloader{p: p, path: o.configPath, current: c, agent: a, level: level, log: log, reading: &reading{log: log}}
+	if reads {
+		r.reading.recorder = a.Intake()
+	}
 	err = p.serve(ctx, c, a, r, signals, screen, o)
 	err = errors.Join(err, a.Close())
 	account := a.Account()
@@ -120,13 +128,20 @@ func (p *program) serve(ctx context.Context, c *config.Config, a *agent.Agent, r
 	defer stop()
 	around, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
+	switch err := r.reading.begin(c); {
+	case err != nil && o.exitWhenIdle == 0:
+		return err
+	case err != nil: // somebody ships a file by hand, beside an agent that runs
+		log.Warn("no read API in this run", zap.Error(err))
+	}
+	defer r.reading.end()
 	var g errgroup.Group
 	if c.Admin.Listen != "" {
 		switch admin, err := agent.ListenAdmin(c.Admin, a, version); {
 		case err == nil:
 			log.Info("admin listener", zap.String("address", admin.Addr()))
 			g.Go(func() error { return admin.Serve(around) })
-		case o.exitWhenIdle > 0: // somebody ships a file by hand, beside an agent that runs
+		case o.exitWhenIdle > 0:
 			log.Warn("no probes and metrics in this run", zap.Error(err))
 		default:
 			return err

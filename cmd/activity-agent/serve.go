@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,8 +28,9 @@ func (p *program) serveCommand() *cobra.Command {
 		Use:   "serve -c FILE",
 		Short: "Answer questions over HTTP: the read API",
 		Long: `Serves the read API over the configured store, on api.listen, until SIGTERM or SIGINT. Several may serve one store, each
-with an api.state_dir of its own: that is where it keeps who read what others did until the store has it. Callers need a token: a JSON Web Token (api.auth.jwt), or a key of activity-agent keys. With --admin it
-also answers /livez and /metrics, for Kubernetes and Prometheus. See docs/api.md.`,
+with an api.state_dir of its own: that is where it keeps who read what others did until the store has it. Callers need a
+token: a JSON Web Token (api.auth.jwt), or a key of activity-agent keys. With --admin it also answers /livez and /metrics, for
+Kubernetes and Prometheus. See docs/api.md.`,
 		Example: `  activity-agent keys create -c agent.yaml --role auditor --name support
   activity-agent serve -c agent.yaml
   curl -H "Authorization: Bearer $KEY" 'http://127.0.0.1:8481/activities/?from=-24h'`,
@@ -55,14 +57,13 @@ func (p *program) serveAPI(ctx context.Context, c *config.Config, admin string) 
 	if err != nil {
 		return err
 	}
-	store, done, err := openSearch(c.Store, c.Model())
-	if err != nil {
-		return err
+	if c.API.Listen == "" {
+		return usageError{errors.New("api.listen: is \"\", so there is nothing to serve on; name an address, such as 127.0.0.1:8481")}
 	}
-	defer func() { _ = done() }()
-	pseudonym, err := pseudonymiser(c.Pipeline.Redact, c.Model())
-	if err != nil {
-		return usageError{err}
+	if _, done, err := openSearch(c.Store, c.Model()); err != nil { // before the recorder makes what is not there
+		return err
+	} else if err := done(); err != nil {
+		return err
 	}
 	recorder, err := p.recorder(c, log)
 	if err != nil {
@@ -70,18 +71,12 @@ func (p *program) serveAPI(ctx context.Context, c *config.Config, admin string) 
 	}
 	defer func() { err = errors.Join(err, recorder.Close()) }()
 	took := api.NewTook()
-	server, err := api.New(api.Options{Config: c.API, Model: c.Model(), Store: store, Logger: log, Pseudonym: pseudonym, Recorder: recorder.Intake(), Took: took})
-	if err != nil {
-		return usageError{err}
-	}
-	listener, err := server.Listen()
+	r, err := openReadAPI(c, log, recorder.Intake(), took)
 	if err != nil {
 		return err
 	}
+	defer func() { _ = r.close() }()
 	group, ctx := errgroup.WithContext(ctx)
-	recording, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer end()
-	group.Go(func() error { return recorder.Run(recording) })
 	if admin != "" {
 		probes, err := agent.ListenProbes(admin, probesOf(took), log)
 		if err != nil {
@@ -90,12 +85,42 @@ func (p *program) serveAPI(ctx context.Context, c *config.Config, admin string) 
 		log.Info("probes and metrics", zap.String("address", probes.Addr()))
 		group.Go(func() error { return probes.Serve(ctx) })
 	}
-	log.Info("read API", zap.String("version", version), zap.String("address", listener.Addr()), zap.String("store", storeName(c.Store)))
+	recording, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	group.Go(func() error { return recorder.Run(recording) })
 	group.Go(func() error {
 		defer end() // what the last requests recorded is delivered, or kept for the next start
-		return listener.Serve(ctx)
+		return r.listener.Serve(ctx)
 	})
 	return group.Wait()
+}
+
+// A readAPI is the read API on its address, over a store that is its own.
+type readAPI struct {
+	listener *api.Listener
+	close    func() error // the store
+}
+
+// openReadAPI opens the store and binds api.listen. took may be nil.
+func openReadAPI(c *config.Config, log *zap.Logger, recorder api.Recorder, took *prometheus.HistogramVec) (*readAPI, error) {
+	pseudonym, err := pseudonymiser(c.Pipeline.Redact, c.Model())
+	if err != nil {
+		return nil, usageError{err}
+	}
+	store, done, err := openSearch(c.Store, c.Model())
+	if err != nil {
+		return nil, err
+	}
+	server, err := api.New(api.Options{Config: c.API, Model: c.Model(), Store: store, Logger: log, Pseudonym: pseudonym, Recorder: recorder, Took: took})
+	if err != nil {
+		return nil, errors.Join(usageError{err}, done())
+	}
+	listener, err := server.Listen()
+	if err != nil {
+		return nil, errors.Join(err, done())
+	}
+	log.Info("read API", zap.String("version", version), zap.String("address", listener.Addr()), zap.String("store", storeName(c.Store)))
+	return &readAPI{listener, done}, nil
 }
 
 // recorder is an agent that reads nothing: it delivers what the read API records of reads and amendments.
@@ -105,13 +130,19 @@ func (p *program) recorder(c *config.Config, log *zap.Logger) (*agent.Agent, err
 		return nil, err
 	}
 	state, journal := c.Agent, c.Ingest
-	state.StateDir, journal.Listen = c.API.StateDir, ""
+	state.StateDir, state.StopFile, journal.Listen = c.API.StateDir, "", ""
+	if state.StateDir == "" {
+		state.StateDir = filepath.Join(filepath.Dir(filepath.Clean(c.Agent.StateDir)), "api-state")
+	}
+	if state.ID == "" {
+		state.ID = agent.DefaultID(p.getenv, p.hostname)
+	}
 	a, err := agent.New(agent.Options{
 		Config: state, Ingest: journal, Records: true, Pipeline: c.Pipeline, Model: c.Model(), Sink: sink, Version: version, Logger: log,
 		Origin: agent.OriginOf(c.Agent, p.getenv, p.hostname), StuckAfter: stuckAfter(c.Store),
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("api.state_dir: %w", err), sink.Close())
+		return nil, errors.Join(fmt.Errorf("api.state_dir, of this process alone: %w", err), sink.Close())
 	}
 	return a, nil
 }

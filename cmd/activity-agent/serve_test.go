@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"regexp"
@@ -53,7 +54,7 @@ func servingWith(t *testing.T, s *site, flags ...string) (address, said string) 
 func TestServeHasProbesOfItsOwn(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "sqlite", "")
-	s.configure("api: {listen: \"127.0.0.1:0\", auth: {api_keys: " + s.path("keys.yaml") + "}}\n")
+	s.configure("api: {listen: \"127.0.0.1:0\", state_dir: " + s.path("api-state") + ", auth: {api_keys: " + s.path("keys.yaml") + "}}\n")
 	if err := s.write(1, true); err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +112,7 @@ func TestServeAnswersWhoHasAKey(t *testing.T) {
 		t.Run(store, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, store, "")
-			s.configure("api: {listen: \"127.0.0.1:0\", auth: {api_keys: " + s.path("keys.yaml") + "}}\n")
+			s.configure("api: {listen: \"127.0.0.1:0\", state_dir: " + s.path("api-state") + ", auth: {api_keys: " + s.path("keys.yaml") + "}}\n")
 			if err := s.write(20, true); err != nil {
 				t.Fatal(err)
 			}
@@ -159,7 +160,7 @@ func TestKeysSayWhatIsMissing(t *testing.T) {
 func TestCallersFindTheirActivitiesUnderPseudonyms(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "sqlite", "")
-	s.configure("api: {listen: \"127.0.0.1:0\", auth: {api_keys: " + s.path("keys.yaml") + "}}\n" +
+	s.configure("api: {listen: \"127.0.0.1:0\", state_dir: " + s.path("api-state") + ", auth: {api_keys: " + s.path("keys.yaml") + "}}\n" +
 		"pipeline: {redact: {identity: hash, hash_key: " + strings.Repeat("k", 32) + "}}\n")
 	names := []string{"u-1042", "Ann.Smith@Example.com", "zoë"}
 	var log strings.Builder
@@ -178,6 +179,130 @@ func TestCallersFindTheirActivitiesUnderPseudonyms(t *testing.T) {
 		}
 		if code, body := ask(t, address, strings.TrimSpace(key)); code != 200 || !strings.Contains(body, `"total":1,`) || strings.Contains(body, name) {
 			t.Errorf("%s: %d %s", name, code, body)
+		}
+	}
+}
+
+var readAPIAt = regexp.MustCompile(`"msg":"read API",[^\n]*"address":"([^"]+)"`)
+
+// reads returns the address that the read API was bound to last, once it was so n times.
+func (r *running) reads(n int) (address string) {
+	r.t.Helper()
+	r.eventually("the read API", func() bool {
+		all := readAPIAt.FindAllStringSubmatch(r.said.String(), -1)
+		if len(all) < n {
+			return false
+		}
+		address = all[n-1][1]
+		return true
+	})
+	return address
+}
+
+// TestRunServesTheReadAPI: with the configuration in force, also after a reload.
+func TestRunServesTheReadAPI(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "sqlite", "")
+	api := "api: {listen: \"127.0.0.1:0\", state_dir: " + s.path("api-state") + ", rate_limit: 1000000, auth: {api_keys: " + s.path("keys.yaml") + ", anonymous: auditor}}\n"
+	r := withAdmin(t, s, api).start()
+	s.append(`{"msg":"m","seq":%d}`, 0, 20)
+	address := r.reads(1)
+	r.eventually("20 activities", func() bool {
+		code, body := ask(t, address, "")
+		return code == 200 && strings.Contains(body, `"total":20,`)
+	})
+	code, key, errs := call(t, "", "keys", "create", "-c", s.config, "--role", "user", "--user", "u-1042")
+	if code != 0 {
+		t.Fatalf("keys create: %s", errs)
+	}
+	s.configure(api + "pipeline: {redact: {identity: hash, hash_key: " + strings.Repeat("k", 32) + "}}\n")
+	r.reload("taken_up")
+	address = r.reads(2)
+	s.append(`{"event":"order.placed","msg":"an order","user_id":"u-1042","seq":%d}`, 20, 5)
+	r.eventually("their activities under their pseudonym", func() bool {
+		code, body := ask(t, address, strings.TrimSpace(key))
+		return code == 200 && strings.Contains(body, `"total":5,`) && !strings.Contains(body, "u-1042")
+	})
+	r.stop()
+}
+
+// TestRunServesNobodyUntilThereIsAWay: it says which command comes next, and listens at the next start.
+func TestRunServesNobodyUntilThereIsAWay(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	s := newSite(t, "sqlite", "")
+	r := withAdmin(t, s, "api: {listen: \""+taken.Addr().String()+"\", auth: {api_keys: "+s.path("keys.yaml")+"}}\n").start()
+	r.eventually("the advice", func() bool { return strings.Contains(r.said.String(), "activity-agent keys create") })
+	r.stop()
+	if code, _, errs := call(t, "", "keys", "create", "-c", s.config, "--role", "auditor"); code != 0 {
+		t.Fatalf("keys create: %s", errs)
+	}
+	if code, _, errs := call(t, "", "run", "-c", s.config); code != 1 || !strings.Contains(errs, "api.listen") || !strings.Contains(errs, "another address") {
+		t.Errorf("with an address in use: exit %d: %s", code, errs)
+	}
+	if code, _, errs := call(t, "", "run", "-c", s.config, "--exit-when-idle", "100ms"); code != 0 || !strings.Contains(errs, "no read API in this run") {
+		t.Errorf("by hand, with an address in use: exit %d: %s", code, errs)
+	}
+	s.configure("api: {listen: \"\", auth: {api_keys: " + s.path("keys.yaml") + "}}\n")
+	if code, _, errs := call(t, "", "run", "-c", s.config, "--exit-when-idle", "100ms"); code != 0 || strings.Contains(errs, "read API") {
+		t.Errorf("switched off: exit %d: %s", code, errs)
+	}
+	if code, _, errs := call(t, "", "serve", "-c", s.config); code != 2 || !strings.Contains(errs, "api.listen") {
+		t.Errorf("serve on no address: exit %d: %s", code, errs)
+	}
+}
+
+// TestServeRecordsWhoReads: by default beside the agent's state, each server in a directory of its own, and it is delivered.
+func TestServeRecordsWhoReads(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "sqlite", "")
+	api := "api: {listen: \"127.0.0.1:0\", auth: {api_keys: " + s.path("keys.yaml") + "}}\n"
+	s.configure(api)
+	if code, _, errs := call(t, "", "serve", "-c", s.config); code != 1 || !strings.Contains(errs, "there is no store") {
+		t.Errorf("without a store: exit %d: %s", code, errs)
+	}
+	for _, made := range []string{"store.db", "api-state"} {
+		if _, err := os.Stat(s.path(made)); err == nil {
+			t.Errorf("without a store, serve made %s", made)
+		}
+	}
+	if err := s.write(5, true); err != nil {
+		t.Fatal(err)
+	}
+	s.runToEnd()
+	stop := s.path("stop") // which is the agent's
+	s.stopFile = stop
+	s.configure(api)
+	if err := os.WriteFile(stop, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	address := serving(t, s)
+	if _, err := os.Stat(s.path("api-state")); err != nil {
+		t.Error(err)
+	}
+	if code, _, errs := call(t, "", "serve", "-c", s.config); code != 1 || !strings.Contains(errs, "api.state_dir") {
+		t.Errorf("a second server with the same directory: exit %d: %s", code, errs)
+	}
+	s.configure(strings.Replace(api, "api: {", "api: {state_dir: "+s.path("other")+", ", 1))
+	other := serving(t, s)
+	_, key, _ := call(t, "", "keys", "create", "-c", s.config, "--role", "auditor", "--name", "support")
+	key = strings.TrimSpace(key)
+	for _, at := range []string{address, other} {
+		if code, body := ask(t, at, key); code != 200 {
+			t.Errorf("%d %s", code, body)
+		}
+	}
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		code, found, errs := call(t, "", "query", "-c", s.config, "--kind", "data_access", "--json")
+		if code == 0 && strings.Count(found, `"activities_read"`) == 2 && strings.Count(found, `"user_id":"key:`) == 2 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the records: %d %s %s", code, found, errs)
 		}
 	}
 }

@@ -121,6 +121,8 @@ func TestImportsGoOneWay(t *testing.T) {
 			"the read API runs without an agent (serve)"},
 		{"client", []string{"client", "activity"},
 			"applications import it: it brings nothing of the agent along"},
+		{"deploy", []string{"activity"},
+			"what Kibana shows is derived from the model"},
 		{"config", []string{"config", "agent", "api", "sinks", "pipeline", "activity", "internal"},
 			"the configuration composes what each package defines for itself"},
 	}
@@ -161,6 +163,7 @@ func TestDependenciesStayBehindOnePackage(t *testing.T) {
 		{"go.uber.org/goleak", nil, "it is for tests"},
 		{"pgregory.net/rapid", nil, "it is for tests"},
 		{"github.com/google/go-cmp", nil, "it is for tests"},
+		{"github.com/danielgtaylor/huma", nil, "a test describes the read API with it"},
 		{module + "internal/testenv", []string{"internal/estest"}, "it is for tests"},
 		{module + "internal/agenttest", nil, "it is for tests"},
 		{"testing", []string{"internal/testenv", "internal/estest", "internal/agenttest", "sinks/elasticsearch/scripted"}, "test code stays out of the binary"},
