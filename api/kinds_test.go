@@ -20,9 +20,12 @@ func TestNoDeclaredKindTakesARoute(t *testing.T) {
 			}
 		}
 	}
-	m, err := activity.NewModel([]activity.KindConfig{{Name: "card_payment"}})
+	m, err := activity.NewModel([]activity.KindConfig{{Name: "card_payment", Fields: []activity.FieldConfig{{Name: "amount", Type: "double"}}}})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if text := string(leaves(m)["/openapi.json"].body); !strings.Contains(text, `"/activities/card-payment"`) || !strings.Contains(text, `"amount.gte"`) {
+		t.Error("the description has no route of the kind, or no condition on its field")
 	}
 	if all := routes(m); all[len(all)-1].path != "/activities/card-payment" || len(all) != len(routes(nil))+1 {
 		t.Errorf("the last route is %s", all[len(all)-1].path)
