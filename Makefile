@@ -67,7 +67,7 @@ python: ## the Python client: format, lint, types, wheel, and its tests against 
 
 .PHONY: schemathesis
 schemathesis: ## both APIs, asked at random what their OpenAPI documents describe
-	api/schemathesis/check
+	.ci/schemathesis
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (30s) each

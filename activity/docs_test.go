@@ -46,7 +46,7 @@ func fieldsPage() []byte {
 
 A stored activity is one JSON object. Its ` + "`kind`" + ` says which fields it has beside the common ones. A member without a
 value is absent; dots stand for nested objects (` + "`service.name` is `{\"service\": {\"name\": …}}`" + `). What a line carries beside
-these fields is kept in ` + "`details`" + `. The same as JSON Schemas: [what may be sent](schema/create.schema.json),
+these fields is kept in ` + "`details`" + `. Kinds of a configuration's own are in [classification.md](classification.md). The same as JSON Schemas: [what may be sent](schema/create.schema.json),
 [what is stored](schema/response.schema.json).
 
 ## Kinds

@@ -69,12 +69,11 @@ func amendOne(v *view, r *http.Request, now time.Time) (any, error) {
 
 // parsePatch reads a JSON object of fields that can be amended. Its error is an *activity.InvalidError.
 func parsePatch(body []byte) (map[activity.FieldID]json.RawMessage, error) {
-	var members map[string]json.RawMessage
-	if json.Unmarshal(body, &members) != nil || members == nil {
+	members, problems := object(body)
+	if members == nil {
 		return nil, &activity.InvalidError{Problems: []activity.Problem{{Reason: "must be a JSON object"}}}
 	}
 	var names []string
-	var problems []activity.Problem
 	patch := map[activity.FieldID]json.RawMessage{}
 	for _, f := range amend.Fields() {
 		names = append(names, f.Name())
@@ -91,13 +90,33 @@ func parsePatch(body []byte) (map[activity.FieldID]json.RawMessage, error) {
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		problems = append(problems, activity.Problem{Pointer: pointer(name), Reason: "cannot be amended: " + strings.Join(names, ", ") + " can"})
 	}
-	if len(problems) == 0 && len(patch) == 0 {
+	if len(problems)+len(patch) == 0 {
 		problems = []activity.Problem{{Reason: "is empty: it must have one of " + strings.Join(names, ", ")}}
 	}
 	if len(problems) > 0 {
 		return nil, &activity.InvalidError{Problems: problems}
 	}
 	return patch, nil
+}
+
+// object reads the members of a JSON object, nil if it is none. It is a problem where one is there twice.
+func object(body []byte) (members map[string]json.RawMessage, problems []activity.Problem) {
+	d := json.NewDecoder(bytes.NewReader(body))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') || !json.Valid(body) {
+		return nil, nil
+	}
+	members = map[string]json.RawMessage{}
+	for d.More() {
+		var raw json.RawMessage
+		t, _ := d.Token() // it is valid
+		_ = d.Decode(&raw)
+		name, _ := t.(string)
+		if members[name] != nil {
+			problems = append(problems, activity.Problem{Pointer: pointer(name), Reason: "is there twice"})
+		}
+		members[name] = raw
+	}
+	return members, problems
 }
 
 // pointer is the JSON Pointer (RFC 6901) to a member, whose name is cut to a length that is fit to show.
@@ -142,6 +161,13 @@ func (v *view) Amend(ctx context.Context, id ulid.ULID, patch map[activity.Field
 		if err != nil {
 			return nil, err
 		}
+		if len(after) == 0 && entry == nil { // it is so already, perhaps by a request whose answer was lost
+			v.shown++
+			if v.caller.Role.Sees() && !v.owns(old.Doc) {
+				err = v.ofOthers()
+			}
+			return old.Doc, err
+		}
 		switch {
 		case entry == nil:
 			if entry, err = v.recordAmendment(ctx, id, old.Doc, before, after, now); err != nil {
@@ -169,15 +195,15 @@ func (v *view) mayAmend(doc json.RawMessage) bool {
 	return v.caller.Role == access.Admin || v.amendOwn && v.owns(doc)
 }
 
-// owns reports whether a document is about what the caller did.
+// owns reports whether a document is about what the caller did. Who sees every tenant can have a namesake in each.
 func (v *view) owns(doc json.RawMessage) bool {
 	var d struct {
 		UserID string `json:"user_id"`
 	}
-	return v.user != "" && json.Unmarshal(doc, &d) == nil && d.UserID == v.user
+	return v.user != "" && !v.caller.AllTenants && json.Unmarshal(doc, &d) == nil && d.UserID == v.user
 }
 
-// changes returns the values before and after a patch of the fields that it names; a nil value is an absent one. What comes
+// changes returns the values before and after a patch of the fields that it changes; a nil value is an absent one. What comes
 // after has been through the pipeline, as a part of an activity of the document's kind.
 func (v *view) changes(ctx context.Context, doc json.RawMessage, patch map[activity.FieldID]json.RawMessage) (before, after amend.Changes, err error) {
 	var old map[string]json.RawMessage
@@ -189,7 +215,7 @@ func (v *view) changes(ctx context.Context, doc json.RawMessage, patch map[activ
 	kind, _ := v.model.ParseKind([]byte(name))
 	asked := map[string]json.RawMessage{}
 	for f, raw := range patch {
-		if string(raw) != "null" {
+		if raw = withoutNulls(raw); raw != nil {
 			asked[f.Name()] = raw
 		}
 	}
@@ -216,8 +242,33 @@ func (v *view) changes(ctx context.Context, doc json.RawMessage, patch map[activ
 				return nil, nil, err
 			}
 		}
+		if bytes.Equal(before[f], after[f]) {
+			delete(before, f)
+			delete(after, f)
+		}
 	}
 	return before, after, nil
+}
+
+// withoutNulls is a value of a merge patch without the members that only take away; nil where nothing is left.
+func withoutNulls(raw json.RawMessage) json.RawMessage {
+	if string(raw) == "null" {
+		return nil
+	}
+	members, _ := object(raw)
+	if members == nil {
+		return raw
+	}
+	for name, value := range members {
+		if members[name] = withoutNulls(value); members[name] == nil {
+			delete(members, name)
+		}
+	}
+	if len(members) == 0 {
+		return nil
+	}
+	out, _ := encode(members) // of JSON
+	return bytes.TrimSpace(out)
 }
 
 // recordAmendment records who changes what of a document, and returns what the document will say of it.
@@ -229,7 +280,11 @@ func (v *view) recordAmendment(ctx context.Context, id ulid.ULID, doc json.RawMe
 	if err != nil {
 		return nil, err
 	}
-	return &amend.Entry{ID: record.String(), Hash: base64.RawURLEncoding.EncodeToString(leaf[:]), At: now, By: v.user}, nil
+	by := v.user
+	if by == "" {
+		by = v.caller.By
+	}
+	return &amend.Entry{ID: record.String(), Hash: base64.RawURLEncoding.EncodeToString(leaf[:]), At: now, By: by}, nil
 }
 
 // recordNoAmendment records that what was recorded has not been done.

@@ -21,6 +21,7 @@ type Config struct {
 	// RecordOff.
 	RecordReads string `yaml:"record_reads"`
 	// StateDir is where `serve` keeps what it records until the store has it. Each one needs a directory of its own.
+	// "" is api-state beside agent.state_dir.
 	StateDir string `yaml:"state_dir"`
 	// AmendOwn lets users amend their own activities.
 	AmendOwn bool `yaml:"amend_own"`
@@ -38,6 +39,6 @@ type Live struct {
 func DefaultConfig() Config {
 	return Config{
 		Listen: "127.0.0.1:8481", Auth: access.DefaultConfig(), RateLimit: 600, Exports: 2,
-		RecordReads: RecordRequired, StateDir: "./activity-data/api-state", Live: Live{PerCaller: 20},
+		RecordReads: RecordRequired, Live: Live{PerCaller: 20},
 	}
 }

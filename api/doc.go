@@ -14,8 +14,14 @@
 //	  - The routes are the table in routes.go. Each is there with and without the slash at its end. A test describes
 //	    them as OpenAPI (describe.go), and the tests of isolation go through the table and the description, so that a new route
 //	    or parameter is tested by being there.
+//	  - Numbers go the same way, by view.Aggregate: summaries, failed logins and what people put together themselves are
+//	    search.Aggregations of what the caller may see.
 //	  - Who a caller is, package access says; what there is to ask, activity/search; how it is answered, the stores.
 //	  - No text of an answer or of the log says what the caller cannot see: the id of another's activity is 404 like one
 //	    that does not exist. The log has the route's pattern, not its path and not its parameters.
-//	  - Goroutines: those of net/http. Server.Serve ends them and waits.
+//	  - A route answers with one value, or, where route.stream is set, piece by piece (stream.go): exports page by page, live
+//	    readers from the feed of package live, whose filter is the view's question, answered in memory. A streamed answer has
+//	    a time for each piece, not for all, and breaks off where it fails.
+//	  - Goroutines: those of net/http, and the feed's, which is there while there are live readers. Server.Serve ends them
+//	    and waits.
 package api

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/activity/amend"
 	"github.com/truledgr/activity-agent/activity/search"
+	"github.com/truledgr/activity-agent/api/access"
 	"github.com/truledgr/activity-agent/internal/testenv"
 	"github.com/truledgr/activity-agent/pipeline"
 	"github.com/truledgr/activity-agent/sinks/sqlite"
@@ -236,6 +238,67 @@ func TestWhoMayAmendWhat(t *testing.T) {
 	}
 }
 
+// TestNullTakesAway, at any depth, and leaves no null behind.
+func TestNullTakesAway(t *testing.T) {
+	t.Parallel()
+	recorder, _ := recorderOf(t, nil)
+	s := serve(t, liteStore(t), func(o *Options) { o.Recorder = recorder })
+	admin := token(t, jwt.MapClaims{"sub": "zoe", "roles": "admin"})
+	for _, tt := range []struct{ patch, want string }{
+		{`{"details":{"n":null,"a":{"b":1,"c":{"d":null}},"e":null}}`, `"tags":["t0"],"details":{"a":{"b":1}},"amendments"`},
+		{`{"details":{"a":{"b":null,"x":"y"}},"metadata":{"k":null}}`, `"tags":["t0"],"details":{"a":{"x":"y"}},"amendments"`},
+		{`{"details":{"a":{"x":null}},"tags":["t"]}`, `"tags":["t"],"details":{"a":{}},"amendments"`},
+		{`{"details":null,"tags":null,"description":null}`, `"entity_id":"7","amendments"`},
+	} {
+		if w := send(s, idOf(0), tt.patch, admin, nil); w.Code != 200 || !strings.Contains(w.Body.String(), tt.want) {
+			t.Errorf("%s: %d %s, want %s", tt.patch, w.Code, w.Body, tt.want)
+		}
+	}
+}
+
+// TestWhoAmendedIsNamed also where the caller is a key of no user.
+func TestWhoAmendedIsNamed(t *testing.T) {
+	t.Parallel()
+	s := serve(t, liteStore(t), nil)
+	made, secret, err := access.OpenKeys(s.o.Config.Auth.APIKeys).Create(access.Key{Role: access.Admin, Expires: now.Add(time.Hour)}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := send(s, idOf(0), `{"status":"x"}`, secret, nil); w.Code != 200 || !strings.Contains(w.Body.String(), `"by":"key:`+made.ID+`"`) {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// TestTheSameAmendmentAgainChangesNothing: an answer may have been lost.
+func TestTheSameAmendmentAgainChangesNothing(t *testing.T) {
+	t.Parallel()
+	s := serve(t, liteStore(t), nil)
+	admin := token(t, jwt.MapClaims{"sub": "zoe", "roles": "admin"})
+	const patch = `{"status":"x","details":{"k":{"v":1.50}}}`
+	first, again := send(s, idOf(0), patch, admin, nil), send(s, idOf(0), patch, admin, nil)
+	if first.Code != 200 || again.Code != 200 || first.Body.String() != again.Body.String() || strings.Count(again.Body.String(), `"changed"`) != 1 {
+		t.Errorf("first %d %s\nagain %d %s", first.Code, first.Body, again.Code, again.Body)
+	}
+}
+
+// TestNamesakesOfOtherTenantsAreOthers to who sees every tenant.
+func TestNamesakesOfOtherTenantsAreOthers(t *testing.T) {
+	t.Parallel()
+	notes := &notebook{}
+	s := serve(t, liteStore(t), func(o *Options) { o.Recorder = notes })
+	_, secret, err := access.OpenKeys(s.o.Config.Auth.APIKeys).Create(access.Key{Role: access.Auditor, User: "ann", AllTenants: true, Expires: now.Add(time.Hour)}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := get(s, "/activities/?user_id=ann", secret); pageOf(t, w).Total == 0 || len(notes.notes) != 1 {
+		t.Errorf("%d records", len(notes.notes))
+	}
+	get(s, "/activities/"+idOf(14).String(), secret) // of ann of acme
+	if len(notes.notes) != 2 {
+		t.Errorf("%d records", len(notes.notes))
+	}
+}
+
 // TestTypesOfAnAmendment: what is wrong is told by its place.
 func TestTypesOfAnAmendment(t *testing.T) {
 	t.Parallel()
@@ -244,6 +307,7 @@ func TestTypesOfAnAmendment(t *testing.T) {
 	admin := token(t, jwt.MapClaims{"sub": "zoe", "roles": "admin"})
 	for body, says := range map[string]string{
 		`{"status":7}`: `"pointer":"/status"`, `{"tags":"x"}`: `"pointer":"/tags"`, `{"details":[]}`: `"pointer":"/details"`, `{"metadata":"x"}`: `"pointer":"/metadata"`,
+		`{"tags":["a",null]}`: `"pointer":"/tags`, `{"status":"a","status":"b"}`: `twice`,
 	} {
 		if w := send(s, idOf(0), body, admin, nil); w.Code != 422 || !strings.Contains(w.Body.String(), says) {
 			t.Errorf("%s: %d %s", body, w.Code, w.Body)
@@ -264,7 +328,7 @@ func TestAmendmentsAtOnce(t *testing.T) {
 			var mu sync.Mutex
 			codes := map[int]int{}
 			for i := range 12 {
-				body := []string{`{"status":"a"}`, `{"metadata":{"k":"v"}}`, `{"description":"b"}`}[i%3]
+				body := fmt.Sprintf([]string{`{"status":"a%d"}`, `{"metadata":{"k":"v%d"}}`, `{"description":"b%d"}`}[i%3], i)
 				g.Go(func() {
 					w := send(s, idOf(0), body, admin, nil)
 					mu.Lock()

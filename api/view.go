@@ -105,7 +105,7 @@ func (v *view) ofOthers() error {
 
 // own reports whether q asks for what the caller did alone.
 func (v *view) own(q *search.Query) bool {
-	return v.user != "" && slices.ContainsFunc(q.Where, func(c search.Condition) bool {
+	return v.user != "" && !v.caller.AllTenants && slices.ContainsFunc(q.Where, func(c search.Condition) bool {
 		return c.Field == activity.UserID && c.Op == search.Any && len(c.Values) == 1 && c.Values[0] == v.user
 	})
 }

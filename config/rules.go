@@ -148,7 +148,7 @@ var rules = map[string]rule{
 	"api.cors_origins":                            {restart: true},
 	"api.cors_origins[]":                          {text: webOrigin},
 	"api.record_reads":                            {restart: true, enum: []string{"required", "best_effort", "off"}},
-	"api.state_dir":                               {restart: true, need: "name a directory, such as ./activity-data/api-state"},
+	"api.state_dir":                               {restart: true},
 	"api.amend_own":                               {restart: true},
 	"api.exports":                                 {restart: true, min: 1, max: 1000},
 	"api.live.per_caller":                         {restart: true, min: 1, max: 1000},
@@ -175,6 +175,9 @@ func (r rule) checkEnum(s, fallback string, hidden bool) (problem, advice string
 		return "", ""
 	}
 	problem, advice = "expected one of "+strings.Join(r.enum, ", "), "the default is `"+fallback+"`"
+	if !slices.Contains(r.enum, fallback) {
+		advice = "write one of them"
+	}
 	if hidden {
 		return problem + "; this is none of them", advice
 	}

@@ -32,6 +32,12 @@ type Searcher interface {
 	Search(ctx context.Context, q Query) (Page, error)
 }
 
+// A Walker is a Searcher with a way of its own to walk a whole answer, however long.
+type Walker interface {
+	// Walk calls f for the items of q in order, some at a time, until f returns an error; max is how many at most, 0 for all.
+	Walk(ctx context.Context, q Query, max int, f func(p Page) error) error
+}
+
 // A Store answers questions. Its methods may be called by many goroutines at once.
 type Store interface {
 	Searcher
@@ -145,6 +151,9 @@ const pageBytes = 4 << 20
 // Pages calls f for the pages of q, one after another, until f returns an error. max is how many items at most; 0 for all.
 // Pages of large documents have fewer of them.
 func Pages(ctx context.Context, s Searcher, q Query, max int, f func(p Page) error) error {
+	if w, ok := s.(Walker); ok && q.Offset == 0 && (max == 0 || max > MaxLimit) {
+		return w.Walk(ctx, q, max, f)
+	}
 	q.SkipTotal = true
 	size := min(MaxLimit, 250) // of what is not known to be small
 	for left := max; ; {

@@ -125,6 +125,7 @@ func TestIntentComesBack(t *testing.T) {
 	}{
 		"one record":   {batchOf(1, id(1), 0, 100), meta},
 		"odd":          {odd(1), Meta{Mark: 1 << 40, Target: Target{Periods: []string{"week"}}}},
+		"declared":     {batchOf(1, id(1), 0, 100), Meta{Target: Target{IndexPrefix: "a", Periods: []string{8: "day", 9: ""}, Kinds: []string{"payment", "card_refund"}}}},
 		"only ranges":  {&pipeline.Batch{Number: 1, Time: start, Ranges: batchOf(1, id(1), 0, 0).Ranges}, meta},
 		"empty":        {&pipeline.Batch{Number: 1}, Meta{}},
 		"whole second": {batchOf(1, id(1), 1<<50, 1<<50+2000), meta},

@@ -1,7 +1,6 @@
 package tail
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -127,13 +126,10 @@ func rereadCut(raw *pipeline.Raw, c pipeline.Cut, fd *content) error {
 }
 
 // salvage reads what there still is of a range that no file has whole: lines that were written between the copying and the
-// truncation of a log were read, and are in no copy. It looks for a file that begins as the stream does and has all before the
-// last 1 KiB of the range, which a checksum of its own tells; of what comes after, the document does (pipeline.Raw.Doubt). What
-// is not there is marked in gone.
+// truncation of a log were read, and are in no copy. What is sure of the bytes that it finds, checksums tell; of the rest, the
+// document does (pipeline.Raw.Doubt). What is not there is marked in gone.
 func (t *Tailer) salvage(raw *pipeline.Raw, in *ledger.Intent, rng int, gone []bool) error {
-	r := &in.Ranges[rng]
-	head := r.End - min(pipeline.TailSize, r.End-r.Start)
-	fd, err := t.beginning(r, head)
+	fd, sure, err := t.beginning(&in.Ranges[rng])
 	if err != nil && !errors.Is(err, ErrGone) {
 		return err
 	}
@@ -158,36 +154,61 @@ func (t *Tailer) salvage(raw *pipeline.Raw, in *ledger.Intent, rng int, gone []b
 			raw.Buf = raw.Buf[:at]
 		}
 		last := in.Pieces[c.First+c.Pieces-1]
-		gone[i], raw.Doubt[i] = err != nil, last.Offset+int64(last.Len) > head
+		gone[i], raw.Doubt[i] = err != nil, last.Offset+int64(last.Len) > sure
 	}
 	return nil
 }
 
-// beginning opens a file of r's stream that has its bytes up to head; ErrGone where there is none.
-func (t *Tailer) beginning(r *ledger.IntentRange, head int64) (fd *content, err error) {
+// beginning opens a file that may have the first records of a range of its stream, and returns up to where it has them for
+// certain: one that begins as the stream does and has all of the range but its last 1 KiB, which has a checksum of its own; or
+// else one that has what the last mark before its end says. ErrGone says that there is none.
+func (t *Tailer) beginning(r *ledger.IntentRange) (fd *content, sure int64, err error) {
 	s := t.streams[r.Stream]
 	if s == nil {
-		return nil, ErrGone
+		return nil, 0, ErrGone
 	}
-	err = t.search(s, func(c *content) error {
-		if c.arc != nil {
-			c.arc.keepFrom(r.Start, r.End)
-		}
-		begin, _, ok, err := beginOf(t.o.IDKey, c, true)
-		if err != nil || !ok || begin != s.Begin {
-			return cmp.Or(err, ErrGone)
-		}
+	head := r.End - min(pipeline.TailSize, r.End-r.Start)
+	open := func(has func(*content) (bool, error)) error {
+		return t.search(s, func(c *content) error {
+			if c.arc != nil {
+				c.arc.keepFrom(r.Start, r.End)
+			}
+			begin, _, ok, err := beginOf(t.o.IDKey, c, true)
+			if ok = ok && begin == s.Begin; ok && err == nil {
+				ok, err = has(c)
+			}
+			switch {
+			case err == nil && !ok, errors.Is(err, io.ErrUnexpectedEOF):
+				return ErrGone
+			case err == nil:
+				fd = c
+			}
+			return err
+		})
+	}
+	err = open(func(c *content) (bool, error) {
 		sum, err := sumOf(c, r.Start, head, t.scratch)
-		if err == nil && sum != r.Sum {
-			err = ErrGone
-		}
-		fd = c
-		return err
+		return sum == r.Sum, err
 	})
-	if err != nil {
-		return nil, err
+	if err == nil || !errors.Is(err, ErrGone) || head == r.Start {
+		return fd, head, err
 	}
-	return fd, nil
+	err = open(func(c *content) (bool, error) {
+		if c.arc != nil { // its size is not known, and its documents tell
+			return true, nil
+		}
+		fi, err := c.Stat()
+		if err != nil || fi.Size() <= r.Start {
+			return false, err
+		}
+		for _, m := range s.Marks {
+			if m.Len > 0 && m.Offset <= fi.Size() {
+				return tailMatches(c, m.Offset, m.Len, m.Sum, make([]byte, m.Len))
+			}
+		}
+		return true, nil
+	})
+	return fd, r.Start, err
 }
 
 // needed reports whether a record of a range is to be delivered.

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/truledgr/activity-agent/activity/search"
 	"github.com/truledgr/activity-agent/api/live"
@@ -26,7 +25,7 @@ type Stream struct {
 	lines  *bufio.Reader
 	mark   string
 	stop   context.CancelFunc
-	quiet  *time.Timer // ends a stream in which not even a heartbeat comes
+	body   *watched // ends a stream in which not even a heartbeat comes
 }
 
 // Follow subscribes to what arrives and matches q, after a mark, or from now on for "". Close ends it.
@@ -45,7 +44,8 @@ func (c *Client) Follow(ctx context.Context, q search.Query, after string) (*Str
 		stop()
 		return nil, err
 	}
-	s := &Stream{answer: answer, lines: bufio.NewReader(answer.Body), stop: stop, quiet: time.AfterFunc(silence, stop)}
+	body := watch(answer.Body, stop)
+	s := &Stream{answer: answer, body: body, lines: bufio.NewReader(body), stop: stop}
 	first, err := s.Next(ctx)
 	if err != nil {
 		s.Close()
@@ -60,7 +60,7 @@ func (s *Stream) Mark() string { return s.mark }
 
 // Close ends the stream.
 func (s *Stream) Close() {
-	s.quiet.Stop()
+	s.body.end()
 	s.stop()
 	_ = s.answer.Body.Close()
 }
@@ -95,7 +95,6 @@ func (s *Stream) event() (e live.Event, name string, err error) {
 		if size += len(line); err != nil || size > maxEvent {
 			return e, name, ErrEnded
 		}
-		s.quiet.Reset(silence)
 		field, value, _ := bytes.Cut(bytes.TrimRight(line, "\r\n"), []byte(": "))
 		switch string(field) {
 		case "":

@@ -144,6 +144,42 @@ func TestStreams(t *testing.T) {
 	}
 }
 
+// An export that breaks off, in a line or between two, is an error; what came before it was handed on.
+func TestWalks(t *testing.T) {
+	t.Parallel()
+	const all = 3 * walkItems / 2
+	for name, tc := range map[string]struct {
+		end   string
+		whole bool
+		abort bool
+	}{"whole": {"", true, false}, "in a line": {`{"id":`, false, false}, "between lines": {"", false, true}} {
+		c := asking(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/prefix/activities/export" || r.URL.RawQuery != "cursor=x&format=ndjson&limit=5000" {
+				t.Errorf("asked for %s", r.URL)
+			}
+			for n := range all {
+				fmt.Fprintf(w, "{\"n\":%d}\n", n)
+			}
+			fmt.Fprint(w, tc.end)
+			_ = http.NewResponseController(w).Flush()
+			if tc.abort {
+				panic(http.ErrAbortHandler)
+			}
+		})
+		n := 0
+		err := search.Each(context.Background(), c, search.Query{Cursor: "x"}, 5000, func(item json.RawMessage) error {
+			if string(item) != fmt.Sprintf("{\"n\":%d}", n) {
+				t.Errorf("item %d is %s", n, item)
+			}
+			n++
+			return nil
+		})
+		if (err == nil) != tc.whole || tc.whole && n != all || n < walkItems {
+			t.Errorf("%s: %d came, %v", name, n, err)
+		}
+	}
+}
+
 func TestAddressesThatAreNone(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"", "x", "ftp://x", "http://", "http://u:p@x", "https://x/?token=y", "https://x/#y", "://"} {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,8 +28,9 @@ func (p *program) serveCommand() *cobra.Command {
 		Use:   "serve -c FILE",
 		Short: "Answer questions over HTTP: the read API",
 		Long: `Serves the read API over the configured store, on api.listen, until SIGTERM or SIGINT. Several may serve one store, each
-with an api.state_dir of its own: that is where it keeps who read what others did until the store has it. Callers need a token: a JSON Web Token (api.auth.jwt), or a key of activity-agent keys. With --admin it
-also answers /livez and /metrics, for Kubernetes and Prometheus. See docs/api.md.`,
+with an api.state_dir of its own: that is where it keeps who read what others did until the store has it. Callers need a
+token: a JSON Web Token (api.auth.jwt), or a key of activity-agent keys. With --admin it also answers /livez and /metrics, for
+Kubernetes and Prometheus. See docs/api.md.`,
 		Example: `  activity-agent keys create -c agent.yaml --role auditor --name support
   activity-agent serve -c agent.yaml
   curl -H "Authorization: Bearer $KEY" 'http://127.0.0.1:8481/activities/?from=-24h'`,
@@ -57,6 +59,11 @@ func (p *program) serveAPI(ctx context.Context, c *config.Config, admin string) 
 	}
 	if c.API.Listen == "" {
 		return usageError{errors.New("api.listen: is \"\", so there is nothing to serve on; name an address, such as 127.0.0.1:8481")}
+	}
+	if _, done, err := openSearch(c.Store, c.Model()); err != nil { // before the recorder makes what is not there
+		return err
+	} else if err := done(); err != nil {
+		return err
 	}
 	recorder, err := p.recorder(c, log)
 	if err != nil {
@@ -123,13 +130,19 @@ func (p *program) recorder(c *config.Config, log *zap.Logger) (*agent.Agent, err
 		return nil, err
 	}
 	state, journal := c.Agent, c.Ingest
-	state.StateDir, journal.Listen = c.API.StateDir, ""
+	state.StateDir, state.StopFile, journal.Listen = c.API.StateDir, "", ""
+	if state.StateDir == "" {
+		state.StateDir = filepath.Join(filepath.Dir(filepath.Clean(c.Agent.StateDir)), "api-state")
+	}
+	if state.ID == "" {
+		state.ID = agent.DefaultID(p.getenv, p.hostname)
+	}
 	a, err := agent.New(agent.Options{
 		Config: state, Ingest: journal, Records: true, Pipeline: c.Pipeline, Model: c.Model(), Sink: sink, Version: version, Logger: log,
 		Origin: agent.OriginOf(c.Agent, p.getenv, p.hostname), StuckAfter: stuckAfter(c.Store),
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("api.state_dir: %w", err), sink.Close())
+		return nil, errors.Join(fmt.Errorf("api.state_dir, of this process alone: %w", err), sink.Close())
 	}
 	return a, nil
 }

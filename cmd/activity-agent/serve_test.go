@@ -255,3 +255,54 @@ func TestRunServesNobodyUntilThereIsAWay(t *testing.T) {
 		t.Errorf("serve on no address: exit %d: %s", code, errs)
 	}
 }
+
+// TestServeRecordsWhoReads: by default beside the agent's state, each server in a directory of its own, and it is delivered.
+func TestServeRecordsWhoReads(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "sqlite", "")
+	api := "api: {listen: \"127.0.0.1:0\", auth: {api_keys: " + s.path("keys.yaml") + "}}\n"
+	s.configure(api)
+	if code, _, errs := call(t, "", "serve", "-c", s.config); code != 1 || !strings.Contains(errs, "there is no store") {
+		t.Errorf("without a store: exit %d: %s", code, errs)
+	}
+	for _, made := range []string{"store.db", "api-state"} {
+		if _, err := os.Stat(s.path(made)); err == nil {
+			t.Errorf("without a store, serve made %s", made)
+		}
+	}
+	if err := s.write(5, true); err != nil {
+		t.Fatal(err)
+	}
+	s.runToEnd()
+	stop := s.path("stop") // which is the agent's
+	s.stopFile = stop
+	s.configure(api)
+	if err := os.WriteFile(stop, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	address := serving(t, s)
+	if _, err := os.Stat(s.path("api-state")); err != nil {
+		t.Error(err)
+	}
+	if code, _, errs := call(t, "", "serve", "-c", s.config); code != 1 || !strings.Contains(errs, "api.state_dir") {
+		t.Errorf("a second server with the same directory: exit %d: %s", code, errs)
+	}
+	s.configure(strings.Replace(api, "api: {", "api: {state_dir: "+s.path("other")+", ", 1))
+	other := serving(t, s)
+	_, key, _ := call(t, "", "keys", "create", "-c", s.config, "--role", "auditor", "--name", "support")
+	key = strings.TrimSpace(key)
+	for _, at := range []string{address, other} {
+		if code, body := ask(t, at, key); code != 200 {
+			t.Errorf("%d %s", code, body)
+		}
+	}
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		code, found, errs := call(t, "", "query", "-c", s.config, "--kind", "data_access", "--json")
+		if code == 0 && strings.Count(found, `"activities_read"`) == 2 && strings.Count(found, `"user_id":"key:`) == 2 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the records: %d %s %s", code, found, errs)
+		}
+	}
+}

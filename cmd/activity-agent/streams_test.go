@@ -18,7 +18,7 @@ import (
 func shipped(t *testing.T, store string, n int) *site {
 	t.Helper()
 	s := newSite(t, store, "")
-	s.configure("api: {listen: \"127.0.0.1:0\", state_dir: " + s.path("api-state") + ", auth: {api_keys: " + s.path("keys.yaml") + "}}\n")
+	s.configure("api: {listen: \"127.0.0.1:0\", record_reads: \"off\", state_dir: " + s.path("api-state") + ", auth: {api_keys: " + s.path("keys.yaml") + "}}\n")
 	if err := s.write(n, true); err != nil {
 		t.Fatal(err)
 	}

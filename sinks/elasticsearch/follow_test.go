@@ -2,12 +2,15 @@ package elasticsearch
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/activity/search"
+	"github.com/truledgr/activity-agent/internal/estest"
 	"github.com/truledgr/activity-agent/internal/testenv"
+	"github.com/truledgr/activity-agent/sinks"
 )
 
 // collect follows t until want documents have come, and adds how often each came to seen.
@@ -98,4 +101,82 @@ func TestFollowOfAnEmptyCluster(t *testing.T) {
 	seen := map[string]int{}
 	collect(t, trail, seen, 2)
 	once(t, seen)
+}
+
+// TestFollowOverTheLossOfAPrimary kills the node with the primary while documents are written, as a crash would: its
+// unacknowledged operations are lost, and their numbers are given out again under a higher term. In a soak a copy takes
+// over; else the node comes back by itself.
+func TestFollowOverTheLossOfAPrimary(t *testing.T) {
+	t.Parallel()
+	nodes, rounds := 1, 1
+	if testenv.Soak() {
+		nodes, rounds = 3, 4
+	}
+	cluster := estest.Start(t, nodes)
+	c := DefaultConfig()
+	c.Addresses, c.IndexPrefix, c.RequestTimeout = cluster.URLs(), "failover", 10*time.Second
+	s, r := mustOpen(t, c), mustRead(t, c)
+	insist := func(docs ...testDoc) { // as the agent does, until each is stored
+		results := make([]sinks.Result, len(docs))
+		for end := time.Now().Add(testenv.Budget(t, 2*time.Minute)); ; time.Sleep(50 * time.Millisecond) {
+			_ = s.Write(context.Background(), batchOf(docs...), results) // what fails stays Retry
+			if !slices.ContainsFunc(results, func(r sinks.Result) bool { return r.Verdict == sinks.Retry }) {
+				return
+			}
+			if time.Now().After(end) {
+				t.Error("the documents cannot be stored")
+				return
+			}
+		}
+	}
+	insist(series(activity.Plain, 0, 10)...)
+	if nodes > 1 {
+		cluster.Node(0).MustDo(t, "GET", "/_cluster/health?wait_for_status=green&timeout=60s", "", nil)
+	}
+	cluster.Node(0).MustDo(t, "POST", "/failover-*/_refresh", "", nil)
+	trail, err := search.StartTrail(context.Background(), r, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const batches, size = 60, 20
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		for b := range rounds * batches {
+			insist(series(activity.Plain, 1000+b*size, size)...)
+			time.Sleep(30 * time.Millisecond)
+		}
+	}()
+	seen := map[string]int{}
+	follow := func(until int) {
+		t.Helper()
+		for end := time.Now().Add(testenv.Budget(t, 3*time.Minute)); len(seen) < until; time.Sleep(100 * time.Millisecond) {
+			got, _, _ := trail.Next(context.Background()) // fails while the node is away
+			for _, a := range got {
+				seen[a.ID.String()]++
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%d of %d arrived", len(seen), until)
+			}
+		}
+	}
+	for round := range rounds {
+		follow((round*batches + batches/3) * size)
+		victim := round % nodes
+		cluster.Kill(t, victim)
+		cluster.Restart(t, victim)
+	}
+	follow(rounds * batches * size)
+	<-written
+	for range 10 { // for what is too much
+		got, _, _ := trail.Next(context.Background())
+		for _, a := range got {
+			seen[a.ID.String()]++
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	once(t, seen)
+	if len(seen) != rounds*batches*size {
+		t.Errorf("%d arrived, want %d", len(seen), rounds*batches*size)
+	}
 }

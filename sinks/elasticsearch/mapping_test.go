@@ -179,3 +179,43 @@ func TestTemplatesNeverMakeSurprises(t *testing.T) {
 		t.Errorf("priorities are %d and %d: the longer prefix must win, and both over 100", s, l)
 	}
 }
+
+// TestTheTemplateOfTheLongerNameWins: names of declared kinds may begin as others do. An index must have the mapping of its kind.
+func TestTheTemplateOfTheLongerNameWins(t *testing.T) {
+	t.Parallel()
+	m, err := activity.NewModel([]activity.KindConfig{
+		{Name: "data", Fields: []activity.FieldConfig{{Name: "amount", Type: "double"}, {Name: "network", Type: "keyword", ECS: "transaction.network"}}},
+		{Name: "data_access_log"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	best, priority := "", 0
+	for _, tt := range DefaultConfig().Templates(m, true) {
+		var body struct {
+			IndexPatterns []string `json:"index_patterns"`
+			Priority      int
+		}
+		if err := json.Unmarshal(tt.Body, &body); err != nil {
+			t.Fatal(err)
+		}
+		if tt.Kind != "index_template" {
+			continue
+		}
+		if strings.HasPrefix("activities-data-access-2026.11", strings.TrimSuffix(body.IndexPatterns[0], "*")) {
+			if body.Priority == priority {
+				t.Errorf("%s and %s have one priority", best, tt.Name)
+			}
+			if body.Priority > priority {
+				best, priority = tt.Name, body.Priority
+			}
+		}
+		text := string(tt.Body)
+		if own := strings.Contains(text, `"amount":{"ignore_malformed":true,"type":"double"}`) && strings.Contains(text, `"path":"network"`); own != (tt.Name == "activities-data") {
+			t.Errorf("%s: %s", tt.Name, text)
+		}
+	}
+	if best != "activities-data-access" {
+		t.Errorf("the index of data_access has the template %s", best)
+	}
+}
