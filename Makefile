@@ -75,6 +75,10 @@ tools: .cache/bin/helm-$(HELM) .cache/bin/kustomize-$(KUSTOMIZE) ## what the tes
 python: ## the Python client: format, lint, types, wheel, and its tests against the real agent
 	client/python/check
 
+.PHONY: schemathesis
+schemathesis: ## both APIs, asked at random what their OpenAPI documents describe
+	api/schemathesis/check
+
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (30s) each
 	@set -e; for p in $$(go list ./...); do \

@@ -285,10 +285,10 @@ func guesses(p parameter) []string {
 	if one.Items != nil {
 		one, several = *one.Items, true
 	}
-	switch {
-	case one.Type == "boolean":
+	switch one.Type {
+	case "boolean":
 		return []string{url.Values{p.Name: {"false"}}.Encode()}
-	case one.Type == "integer" || one.Type == "number":
+	case "integer", "number":
 		return []string{url.Values{p.Name: {"1"}}.Encode()}
 	}
 	var names []string
