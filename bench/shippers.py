@@ -118,10 +118,23 @@ def ship(text, store=None, port=0):
     (WORK / "one.yaml").write_text(config(state=str(state), input=text, port=port, store=store))
     start = time.monotonic()
     p = subprocess.Popen([AGENT, "run", "-c", str(WORK / "one.yaml"), "--exit-when-idle", "200ms"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, used = os.wait4(p.pid, 0)
+    peak, pid = 0, 0
+    while not pid:
+        time.sleep(0.05)
+        pid, status, used = os.wait4(p.pid, os.WNOHANG)
+        peak = max(peak, high_water(p.pid))  # ru_maxrss counts what this process had when it forked
     if status:
         sys.exit(f"the agent failed on {text}")
-    return used.ru_utime + used.ru_stime, time.monotonic() - start, used.ru_maxrss / 1000
+    return used.ru_utime + used.ru_stime, time.monotonic() - start, peak / 1000
+
+
+def high_water(pid):
+    """KiB, 0 for a process that has ended."""
+    try:
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    return next((int(l.split()[1]) for l in status.splitlines() if l.startswith("VmHWM")), 0)
 
 
 def spread_over(source, size, files, folder):
@@ -215,7 +228,7 @@ def main():
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--lines", type=int, default=500_000)
     p.add_argument("--gb", default="1,3,10")
-    o = p.parse_args()
+    o = p.parse_intermixed_args()
     WORK.mkdir(parents=True, exist_ok=True)
     {"table": table, "scaling": scaling, "sqlite": sqlite}[o.what](o)
 
