@@ -10,6 +10,7 @@ PLATFORMS     := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 LINTER        := .cache/bin/golangci-lint-$(GOLANGCI_LINT)
 FUZZTIME      ?= 30s
 SECONDS       ?= 600
+ROUNDS        ?= 5
 SIZING        ?= 30
 SEED          ?= random
 STORE         ?= .*
@@ -40,6 +41,15 @@ sizing: ## processor and memory of the agent at 0, 10, 1,000 and 20,000 lines a 
 bench-ingest: ## posts a second with 64 connections, each answered after an fsync, and NDJSON records a second
 	go test -run '^$$' -bench 'Posts|Lines' -benchtime 5s -benchmem ./agent/ingest
 
+.PHONY: bench-shippers
+bench-shippers: build ## CPU, memory and lines a second beside other shippers, ROUNDS (5) interleaved rounds; and into SQLite
+	bench/shippers.py table --rounds $(ROUNDS)
+	bench/shippers.py sqlite --rounds $(ROUNDS)
+
+.PHONY: bench-scaling
+bench-scaling: build ## cost by size, number of files and length of lines: docs/performance/scaling.csv and .svg
+	bench/shippers.py scaling
+
 .PHONY: lint
 lint: $(LINTER) ## gofmt, go vet and the linters of .golangci.yml
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
@@ -67,7 +77,7 @@ python: ## the Python client: format, lint, types, wheel, and its tests against 
 
 .PHONY: schemathesis
 schemathesis: ## both APIs, asked at random what their OpenAPI documents describe
-	.ci/schemathesis
+	api/schemathesis/check
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (30s) each

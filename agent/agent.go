@@ -46,6 +46,9 @@ type Options struct {
 	Retention Retention
 	// LookForExpired is how often that is looked for; default an hour.
 	LookForExpired time.Duration
+	// Trim, if set, gives back memory that the process does not need now. It is called when there has been nothing to do for a
+	// while.
+	Trim func()
 	// StuckAfter is how long a step may take until Stuck says so; default 5 minutes. It must be longer than any attempt of
 	// the sink.
 	StuckAfter time.Duration

@@ -32,6 +32,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer cancel()
 	a.running.Go(func() { a.supervise(ctx, hard, cancel) })
 	a.running.Go(func() { a.watchdog.watch(hard) })
+	if a.o.Trim != nil {
+		a.running.Go(func() { a.rest(hard, a.o.Trim, restAfter, lookForRest) })
+	}
 	done := make(chan error, 1)
 	go func() { done <- a.run(hard) }() // waited for below, but not for ever
 	var err error

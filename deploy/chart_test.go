@@ -151,6 +151,8 @@ func checkConfig(t *testing.T, file string, m manifest, api corev1.Container) {
 			t.Errorf("%s: %v", file, err)
 		case c.API.Listen != ":8481":
 			t.Errorf("%s: the API listens on %s, where no Service leads", file, c.API.Listen)
+		case !strings.HasPrefix(c.API.StateDir, mount(api, "state").MountPath+"/"):
+			t.Errorf("%s: the API records reads in %s, which is not on its volume", file, c.API.StateDir)
 		case c.Store.Elasticsearch == nil || c.Ingest.Listen != "":
 			t.Errorf("%s: the API has no store, or takes posts", file)
 		}

@@ -165,7 +165,7 @@ var everywhere = []rule{
 		m, v := mount(s.agent, "activity-agent-secret"), s.volume("activity-agent-secret")
 		return m.ReadOnly && m.SubPath == "" && m.SubPathExpr == "" && v.Secret != nil && strings.Contains(s.config, path.Join(m.MountPath, "api-key"))
 	}},
-	{"others may not read secrets, nor the group write them", "", func(s sidecar) bool {
+	{"others may not read secrets, nor the group write them", "a volume is as open as its mode", func(s sidecar) bool {
 		v := s.volume("activity-agent-secret").Secret
 		return v != nil && v.DefaultMode != nil && *v.DefaultMode&0o027 == 0
 	}},
@@ -180,24 +180,24 @@ var everywhere = []rule{
 		return alive(s.agent.StartupProbe) && alive(s.agent.LivenessProbe)
 	}},
 	{"no readiness probe", "it would count for the whole pod", func(s sidecar) bool { return s.agent.ReadinessProbe == nil }},
-	{"the only port is admin", "", func(s sidecar) bool {
+	{"the only port is admin", "posts come from within the pod", func(s sidecar) bool {
 		return len(s.agent.Ports) == 1 && s.agent.Ports[0].Name == "admin" && s.agent.Ports[0].ContainerPort == 8482
 	}},
 	{"memory has a limit, and the processor has none", "a throttled agent falls behind for nothing", func(s sidecar) bool {
 		return !s.agent.Resources.Limits.Memory().IsZero() && s.agent.Resources.Limits.Cpu().IsZero()
 	}},
-	{"no arguments hold a secret or a shell", "the image has none", func(s sidecar) bool {
+	{"it runs with its configuration alone", "arguments show in every list of processes, and the image has no shell", func(s sidecar) bool {
 		return s.executes || len(s.agent.Command) == 0 && slices.Equal(s.agent.Args, []string{"run", "-c", "/etc/activity-agent/agent.yaml"})
 	}},
 }
 
 // beside are the rules where the agent reads files that an application writes.
 var beside = []rule{
-	{"logs are read-only for the agent and writable for the application", "", func(s sidecar) bool {
+	{"logs are read-only for the agent and writable for the application", "an agent that may not write cannot do harm", func(s sidecar) bool {
 		return mount(s.agent, "logs").ReadOnly && mount(s.app, "logs").MountPath != "" && !mount(s.app, "logs").ReadOnly
 	}},
 	{"logs have a limit", "a log must not fill the node", func(s sidecar) bool { return limited(s.volume("logs")) }},
-	{"the application mounts nothing of the agent's", "", func(s sidecar) bool {
+	{"the application mounts nothing of the agent's", "it may be attacked", func(s sidecar) bool {
 		return !slices.ContainsFunc(s.app.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name != "logs" })
 	}},
 	{"requests 10m and 32Mi, limit 128Mi", "nobody notices it", func(s sidecar) bool {

@@ -150,6 +150,9 @@ var seed = maphash.MakeSeed()
 // scan looks for secrets in s and leaves them in w.matches. Most texts of a log come again and again, and are known by
 // 64 bits of a keyed hash as ones in which nothing was found.
 func (w *writer) scan(s []byte) (found bool) {
+	if w.rules.Glance(s) == len(s) {
+		return false
+	}
 	h := maphash.Bytes(seed, s) | 1 // 0 is an empty place
 	at := &w.clean[h>>1%cleanSize]
 	if *at == h {
@@ -333,8 +336,10 @@ func (w *writer) member(j uint32, v redact.Verdict, pair bool, masked *maskedNam
 	n := &w.t.Nodes[j]
 	key := w.t.Key(n)
 	pair = pair && anyFold(key, pairValues)
-	if !pair && w.simple(n, key, v) {
-		return true
+	if !pair {
+		if done, kept := w.simple(n, key, v); done {
+			return kept
+		}
 	}
 	w.push(segment{key: key})
 	sub := w.verdict(v, n, key)
@@ -346,40 +351,41 @@ func (w *writer) member(j uint32, v redact.Verdict, pair bool, masked *maskedNam
 	return kept
 }
 
-// simple writes a member if it is of the ordinary sort, with nothing to decide and nothing to remove: a short name, and
-// a scalar in which the detectors find nothing. Else it writes nothing and returns false.
-func (w *writer) simple(n *tape.Node, key []byte, v redact.Verdict) bool {
+// simple writes a member if it is of the ordinary sort, a scalar under a short name that says nothing about it, and
+// reports whether it did. kept is false where a secret in the value takes the member with it.
+func (w *writer) simple(n *tape.Node, key []byte, v redact.Verdict) (done, kept bool) {
 	if v != redact.None || n.Flags&(tape.KeyEscaped|tape.Escaped|tape.Lone) != 0 || len(key) > cachedKey || w.pathBytes > maxKeyPath-shortestCut || w.rules.HasPaths() {
-		return false
+		return false, false
 	}
 	raw := w.t.Raw(n)
 	switch n.Type {
 	case tape.String:
-		if len(raw) >= minScan {
-			if mayNest(raw) {
-				return false
-			}
-			if w.scan(raw) {
-				return false
-			}
+		if len(raw) >= minScan && mayNest(raw) {
+			return false, false
 		}
 	case tape.Number:
 		if len(raw) >= minScanNum {
-			return false
+			return false, false
 		}
 	case tape.Object, tape.Array:
-		return false
+		return false, false
 	}
 	if v, secret := w.named(n, key); v != redact.None || secret {
-		return false
+		return false, false
 	}
 	w.out = append(append(append(w.out, '"'), key...), '"', ':')
-	if n.Type == tape.String {
-		w.out = append(append(append(w.out, '"'), raw...), '"')
-	} else {
+	switch {
+	case n.Type != tape.String:
 		w.out = append(w.out, raw...)
+	case len(raw) >= minScan && w.scan(raw):
+		w.push(segment{key: key})
+		kept = w.masked(raw)
+		w.pop()
+		return true, kept
+	default:
+		w.out = append(append(append(w.out, '"'), raw...), '"')
 	}
-	return true
+	return true, true
 }
 
 // name writes a member's name. Names can hold secrets too: {"ann@example.com": true}.
@@ -562,18 +568,20 @@ func (w *writer) namesSecret(i uint32) bool {
 	return false
 }
 
-// namesPair reports whether a member of that name says what another one is. Most names are told by their first letter.
+// namesPair reports whether a member of that name says what another one is. Most names are told by their length and first
+// letter.
 func (w *writer) namesPair(n *tape.Node) bool {
 	key := w.t.Key(n)
-	if len(key) < 3 || len(key) > 9 {
-		return false
-	}
-	switch key[0] | 0x20 {
-	case 'k', 'n', 'f', 'h', 'p', 'a', 'c':
-		return anyFold(key, pairNames)
-	}
-	return false
+	return len(key) > 0 && pairShapes[key[0]&0x1f]>>len(key)&1 != 0 && anyFold(key, pairNames)
 }
+
+// pairShapes has, by the last five bits of the first letter, a bit for each length of pairNames.
+var pairShapes = func() (t [32]uint16) {
+	for _, name := range pairNames {
+		t[name[0]&0x1f] |= 1 << len(name)
+	}
+	return t
+}()
 
 // What the two members of a pair are called.
 var (

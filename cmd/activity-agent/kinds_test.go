@@ -171,7 +171,7 @@ func (s *site) askOwnKinds() {
 		"/activities/payments/?amount.lt=7":                                     "post two",
 		"/activities/payments/?card_network=visa&sort=amount":                   "post one|tail one",
 		"/activities/payments/?card_network=unknown&activity_type=card_payment": "tail two",
-		"/activities/payments/?currency=EUR&currency=USD&sort=amount":                    "post one|tail one",
+		"/activities/payments/?currency=EUR&currency=USD&sort=amount":           "post one|tail one",
 		"/activities/payments/?details.currency=GBP":                            "tail two",
 		"/activities/payments/?captured=false":                                  "post two",
 		"/activities/payments/?settled_at.gte=2026-11-01&method=POST":           "tail one",

@@ -97,7 +97,7 @@ func (p *program) run(ctx context.Context, c *config.Config, o runOptions) error
 	a, err := agent.New(agent.Options{
 		Config: c.Agent, Files: c.Files, Ingest: c.Ingest, Streams: streams, Pipeline: c.Pipeline, Model: c.Model(), Sink: sink, Version: version, Logger: log,
 		Origin: agent.OriginOf(c.Agent, p.getenv, p.hostname), ExitWhenIdle: o.exitWhenIdle, ConfigHash: c.Hash(),
-		StuckAfter: stuckAfter(c.Store), Retention: c.Retention, Records: reads,
+		StuckAfter: stuckAfter(c.Store), Retention: c.Retention, Records: reads, Trim: trim,
 	})
 	if err != nil {
 		return errors.Join(err, sink.Close())

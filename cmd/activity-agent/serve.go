@@ -77,9 +77,6 @@ func (p *program) serveAPI(ctx context.Context, c *config.Config, admin string) 
 	}
 	defer func() { _ = r.close() }()
 	group, ctx := errgroup.WithContext(ctx)
-	recording, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer end()
-	group.Go(func() error { return recorder.Run(recording) })
 	if admin != "" {
 		probes, err := agent.ListenProbes(admin, probesOf(took), log)
 		if err != nil {
@@ -88,6 +85,9 @@ func (p *program) serveAPI(ctx context.Context, c *config.Config, admin string) 
 		log.Info("probes and metrics", zap.String("address", probes.Addr()))
 		group.Go(func() error { return probes.Serve(ctx) })
 	}
+	recording, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	group.Go(func() error { return recorder.Run(recording) })
 	group.Go(func() error {
 		defer end() // what the last requests recorded is delivered, or kept for the next start
 		return r.listener.Serve(ctx)

@@ -20,5 +20,6 @@ key() {
   mv "/keys/$1.new" "/keys/$1"
 }
 key setup '{"cluster":["manage_index_templates"]}'
-key writer '{"indices":[{"names":["activities-*"],"privileges":["create_doc","auto_configure"]}]}'
-key reader '{"indices":[{"names":["activities-*"],"privileges":["read","view_index_metadata"]}]}'
+key writer '{"indices":[{"names":["activities-*","activities"],"privileges":["create_doc","auto_configure"]}]}'
+# It records who read what others did, and amends.
+key reader '{"indices":[{"names":["activities-*","activities"],"privileges":["read","view_index_metadata","create_doc","index","auto_configure"]}]}'

@@ -97,9 +97,10 @@ func authentication() dashboard {
 func dataChanges() dashboard {
 	k := a.DataChange
 	changes := []metric{count("Changes")}
+	deletions := "operation: (*elete* or *DELETE* or *emove* or *REMOVE* or *urge*)" // as applications name them
 	return dashboard{"data-changes", "Data changes", "What is changed, where, and by whom.", k, []panel{
 		{name: "changes", title: "Changes", of: k, as: figure, show: changes},
-		{name: "deletions", title: "Deletions", of: k, as: figure, where: "event.type: deletion", show: []metric{count("Deletions")}},
+		{name: "deletions", title: "Deletions", of: k, as: figure, where: deletions, show: []metric{count("Deletions")}},
 		{name: "records", title: "Records", of: k, as: figure, show: []metric{distinct(a.RecordID, "Records")}},
 		{name: "users", title: "Users", of: k, as: figure, show: []metric{distinct(a.UserID, "Users")}},
 		{name: "operations", title: "Changes by operation", of: k, as: bars, by: byTimeAnd(8, a.Operation), show: changes},

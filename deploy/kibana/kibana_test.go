@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -219,8 +220,8 @@ func TestDataViewsLabelEveryFieldOnce(t *testing.T) {
 		}
 		labelled := map[string]string{}
 		for name, attr := range inText[map[string]fieldAttr](t, view.FieldAttrs) {
-			if attr.Description == "" || attr.Label == "" {
-				t.Errorf("%s: %s has no label or no description", view.Title, name)
+			if attr.Description == "" || len(attr.Description) > 300 || attr.Label == "" { // Kibana takes no longer one
+				t.Errorf("%s: %s has no label, or a description of %d characters", view.Title, name, len(attr.Description))
 			}
 			if other := labelled[attr.Label]; other != "" {
 				t.Errorf("%s: %s and %s are both called %s", view.Title, other, name, attr.Label)
@@ -313,19 +314,8 @@ func TestPanelsAskOnlyWhatFieldsCanAnswer(t *testing.T) {
 				t.Errorf("%s: the bucket %s comes after a metric", o.ID, id)
 			}
 			buckets = c.IsBucketed
-			typ := types[c.SourceField]
-			if !slices.Contains(operations[c.OperationType], typ) {
-				t.Errorf("%s: %s of %s, a %q", o.ID, c.OperationType, c.SourceField, typ)
-			}
-			if want := lensTypes[typ]; c.IsBucketed && c.DataType != want {
-				t.Errorf("%s: %s is a %s to Lens, want %s", o.ID, c.SourceField, c.DataType, want)
-			}
-			if c.OperationType == "terms" {
-				by, column := asked.Columns[c.Params.OrderBy.ColumnID]
-				custom := c.Params.OrderBy.Type == "custom" && c.Params.OrderAgg != nil && c.Params.OrderAgg.OperationType == "count"
-				if column == custom || by.IsBucketed {
-					t.Errorf("%s: %s is ordered by %+v, want a metric or the number of documents", o.ID, id, c.Params.OrderBy)
-				}
+			if err := fits(asked, c, types[c.SourceField]); err != nil {
+				t.Errorf("%s: %s: %v", o.ID, id, err)
 			}
 			if c.Filter != nil {
 				conditions = append(conditions, c.Filter.Query)
@@ -344,6 +334,25 @@ func TestPanelsAskOnlyWhatFieldsCanAnswer(t *testing.T) {
 			}
 		}
 	}
+}
+
+// fits says whether a column asks for what a field of this type can answer.
+func fits(layer lensLayer, c lensColumn, typ string) error {
+	if !slices.Contains(operations[c.OperationType], typ) {
+		return fmt.Errorf("%s of %s, a %q", c.OperationType, c.SourceField, typ)
+	}
+	if want := lensTypes[typ]; c.IsBucketed && c.DataType != want {
+		return fmt.Errorf("%s is a %s to Lens, want %s", c.SourceField, c.DataType, want)
+	}
+	if c.OperationType != "terms" {
+		return nil
+	}
+	by, column := layer.Columns[c.Params.OrderBy.ColumnID]
+	custom := c.Params.OrderBy.Type == "custom" && c.Params.OrderAgg != nil && c.Params.OrderAgg.OperationType == "count"
+	if column == custom || by.IsBucketed {
+		return fmt.Errorf("it is ordered by %+v, want a metric or the number of documents", c.Params.OrderBy)
+	}
+	return nil
 }
 
 // lensOf are the attributes of a panel, and its layer.

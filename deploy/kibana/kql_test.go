@@ -72,7 +72,15 @@ func (c condition) elastic() object {
 		case cl.values[0] == "*":
 			all = append(all, object{"exists": object{"field": cl.field}})
 		default:
-			all = append(all, object{"terms": object{cl.field: cl.values}})
+			var values []object
+			for _, v := range cl.values {
+				query := "term"
+				if strings.Contains(v, "*") {
+					query = "wildcard"
+				}
+				values = append(values, object{query: object{cl.field: object{"value": v}}})
+			}
+			all = append(all, object{"bool": object{"should": values, "minimum_should_match": 1}})
 		}
 	}
 	switch {
@@ -95,7 +103,7 @@ func (c condition) holds(d document) bool {
 func (cl clause) holds(d document) bool {
 	return slices.ContainsFunc(d[cl.field], func(v any) bool {
 		if cl.op == ":" {
-			return cl.values[0] == "*" || slices.Contains(cl.values, fmt.Sprint(v))
+			return slices.ContainsFunc(cl.values, func(pattern string) bool { return like(pattern, fmt.Sprint(v)) })
 		}
 		bound, _ := strconv.ParseFloat(cl.values[0], 64)
 		n := asNumber(v)
@@ -109,4 +117,13 @@ func (cl clause) holds(d document) bool {
 		}
 		return n < bound
 	})
+}
+
+// like says that a value fits a pattern, in which * is any text.
+func like(pattern, value string) bool {
+	parts := strings.Split(pattern, "*")
+	for i, part := range parts {
+		parts[i] = regexp.QuoteMeta(part)
+	}
+	return regexp.MustCompile("^" + strings.Join(parts, ".*") + "$").MatchString(value)
 }

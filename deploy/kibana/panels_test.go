@@ -27,7 +27,7 @@ var someValues = map[activity.FieldID][]any{
 	activity.Severity:           {"info", "warning", "error", "critical"},
 	activity.ECSEventOutcome:    {"success", "failure", "unknown"},
 	activity.ECSEventKind:       {"event", "event", "pipeline_error"},
-	activity.ECSEventType:       {"creation", "change", "deletion"},
+	activity.Operation:          {"create", "update", "read", "DELETE", "user_delete", "KeyPurge"},
 	activity.RateLimitRemaining: {0, 12, 4999, 60},
 	activity.IntegrityBatch:     {1, 2, 99},
 	activity.IPAddress:          {"10.0.0.7", "192.0.2.1", "2001:db8::1"},
@@ -154,7 +154,16 @@ func TestPanelsGiveTheRightNumbers(t *testing.T) {
 			view, _ := o.reference("indexpattern-datasource-layer-main")
 			panels++
 			t.Run(strings.TrimPrefix(o.ID, prefix+"-lens-"), func(t *testing.T) {
-				ask(t, n, o, titles[view], documentsOf(stored, kinds[view]))
+				documents := documentsOf(stored, kinds[view])
+				l, answer, total := ask(t, n, o, titles[view], documents)
+				if l.VisualizationType == "lnsMetric" {
+					got := float64(total)
+					if answer["metric0"] != nil {
+						got = figureOf(t, answer["metric0"])
+					}
+					operation := l.State.Datasource.FormBased.Layers["main"].Columns["metric0"].OperationType
+					checkFigure(t, strings.TrimPrefix(o.ID, prefix+"-lens-"), operation, got, documents)
+				}
 			})
 		}
 	}
@@ -174,8 +183,8 @@ func documentsOf(stored map[activity.Kind][]document, k activity.Kind) []documen
 	return all
 }
 
-// ask compares the answer to one panel with what its documents say.
-func ask(t *testing.T, n *estest.Node, o savedObject, indices string, documents []document) {
+// ask compares the answer to one panel with what its documents say, and returns it and how many of them match.
+func ask(t *testing.T, n *estest.Node, o savedObject, indices string, documents []document) (lensPanel, map[string]json.RawMessage, int) {
 	t.Helper()
 	l, asked := lensOf(t, o)
 	where := parseKQL(t, l.State.Query.Query)
@@ -194,6 +203,7 @@ func ask(t *testing.T, n *estest.Node, o savedObject, indices string, documents 
 		t.Errorf("%d documents match, want %d and more than none", answer.Hits.Total.Value, len(documents))
 	}
 	p.compare(t, "", asked.ColumnOrder, answer.Aggregations, answer.Hits.Total.Value, documents)
+	return l, answer.Aggregations, answer.Hits.Total.Value
 }
 
 func filtered(documents []document, c condition) []document {

@@ -121,6 +121,8 @@ func TestImportsGoOneWay(t *testing.T) {
 			"the read API runs without an agent (serve)"},
 		{"client", []string{"client", "activity"},
 			"applications import it: it brings nothing of the agent along"},
+		{"deploy", []string{"activity"},
+			"what Kibana shows is derived from the model"},
 		{"config", []string{"config", "agent", "api", "sinks", "pipeline", "activity", "internal"},
 			"the configuration composes what each package defines for itself"},
 	}

@@ -55,6 +55,9 @@ const maxRounds = 6
 func (p *Replacer) Find(r *Rules, dst []Match, text []byte) []Match {
 	base := len(dst)
 	dst = r.Scan(dst, text)
+	if len(dst) == base+1 && dst[base].Start == 0 && dst[base].End == len(text) {
+		return dst // what is left is a mask
+	}
 	for round := 0; len(dst) > base; round++ {
 		p.masked = AppendMasked(p.masked[:0], text, dst[base:])
 		if p.more = r.Scan(p.more[:0], p.masked); len(p.more) == 0 {

@@ -57,7 +57,7 @@ func (s *scan) lookAs(v *view, end int, form bool) {
 // decoded scans what was decoded. form says that its plus signs were read already, both ways.
 func (s *scan) decoded(text []byte, form bool) []Match {
 	sub := scan{r: s.r, text: text, form: form, depth: s.depth + 1, left: max(1, s.left-len(text))}
-	sub.run()
+	sub.run(0)
 	s.left = sub.left
 	return sub.ms
 }

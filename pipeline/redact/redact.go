@@ -49,7 +49,7 @@ type Rules struct {
 	labels   []string              // of the verdicts from firstRule on
 	chosen   [detectorCount]string // the label of the rule that chose a detector's action, "" for none
 	key      []byte                // of pseudonyms
-	triggers [256]uint64
+	triggers triggerTable
 	anyDigit bool
 }
 

@@ -1,6 +1,9 @@
 package redact
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
 // A trigger word holds eight bitmaps of eight bits, one a class; the table has bit 0 of each, shifted by the byte's place.
 const (
@@ -72,26 +75,125 @@ type scan struct {
 // any length; bytes that are no UTF-8 do no harm. The time is linear in the length. Scan allocates only where it has to
 // decode something, or dst to grow.
 func (r *Rules) Scan(dst []Match, text []byte) []Match {
+	i := r.Glance(text)
+	if i == len(text) {
+		return dst
+	}
 	s := scan{r: r, text: text, ms: dst, base: len(dst)}
-	s.run()
+	s.run(i)
 	return s.ms
+}
+
+// Glance returns where the first eight bytes begin that a detector has to look at, or len(text) where there are none: then
+// Scan finds nothing. Most texts of a log are such: words, and the identifiers of programs.
+func (r *Rules) Glance(text []byte) int {
+	if !r.anyDigit && (isID(text) || isHash(text)) {
+		return len(text)
+	}
+	var prev uint64
+	for i := 0; i < len(text); i += 8 {
+		m := r.triggers.of(text[i:])
+		if uint8(m>>atToken) == 0xff && len(text) >= minToken {
+			return i
+		}
+		if m&watched != 0 && !r.harmless(text, i, m, r.candidates(m, prev)) {
+			return i
+		}
+		prev = m >> 7
+	}
+	return len(text)
+}
+
+// harmless reports whether the candidates among the eight bytes at i are only digits in which there is nothing to find.
+func (r *Rules) harmless(text []byte, i int, m uint64, found uint8) bool {
+	if found&^uint8(m>>atDigit) != 0 || found != 0 && r.anyDigit {
+		return false
+	}
+	for ; found != 0; found &= found - 1 {
+		if !innocent(text, i+bits.TrailingZeros8(found)) {
+			return false
+		}
+	}
+	return true
+}
+
+// innocent reports whether the digits that begin at i are for sure none that the method digits looks for: those of the
+// middle of a word, at the beginning of a word ("33c0"), or too close to the end of the text.
+func innocent(text []byte, i int) bool {
+	if i > 0 {
+		switch c := text[i-1]; {
+		case is(c, isAlnum):
+			return i == 1 || text[i-2] != '\\' && text[i-2] != '%'
+		case c == ' ' || c == '-': // a told code, an IBAN in groups
+			return false
+		}
+	}
+	end := span(text, i, isNumeral)
+	return end < len(text) && is(text[end], isAlpha) || len(text)-i < shortestNumber
+}
+
+// shortestNumber is the length of a social security number with its signs; cards are longer.
+const shortestNumber = 11
+
+// isID reports whether all of text is a UUID in lower case.
+func isID(text []byte) bool {
+	return len(text) == 36 && text[8] == '-' && isUUID(text, 0) && !slices.ContainsFunc(text, isCapital)
+}
+
+func isCapital(c byte) bool { return is(c, isUpper) }
+
+// isHash reports whether all of text is a short hexadecimal number in lower case, with a letter among its first digits:
+// of 15 to 31 digits, since keys are longer.
+func isHash(text []byte) bool {
+	if len(text) < minToken || len(text) >= 32 {
+		return false
+	}
+	for _, c := range text {
+		if !is(c, isHex) || is(c, isUpper) {
+			return false
+		}
+	}
+	return span(text, 0, isNumeral) < len(text)
 }
 
 // watched are the classes a byte of which can be a candidate. A block without one costs the table and one look.
 const watched = 0xff<<atDigit | 0xff<<atPoint | 0xff<<atDash | 0xff<<atB | 0xff<<atEscape
 
-func (s *scan) run() {
+// A triggerTable has the classes of every byte.
+type triggerTable [256]uint64
+
+// of returns the trigger word of the first eight bytes of text, or of all if it is shorter.
+func (t *triggerTable) of(text []byte) (m uint64) {
+	if len(text) >= 8 {
+		b := (*[8]byte)(text)
+		return t[b[0]] | t[b[1]]<<1 | t[b[2]]<<2 | t[b[3]]<<3 | t[b[4]]<<4 | t[b[5]]<<5 | t[b[6]]<<6 | t[b[7]]<<7
+	}
+	for k, c := range text {
+		m |= t[c] << k
+	}
+	return m
+}
+
+// candidates has a bit for each of eight bytes that has to be looked at, given their trigger word and that of the byte
+// before.
+func (r *Rules) candidates(m, prev uint64) uint8 {
+	// The beginnings of digit runs, of three or more as far as the block shows it.
+	digit, dash := uint8(m>>atDigit), uint8(m>>atDash)
+	starts := digit &^ (digit<<1 | uint8(prev>>atDigit)&1)
+	if !r.anyDigit {
+		starts &= (digit>>1 | 0x80) & (digit>>2 | 0xc0)
+	}
+	return starts | uint8(m>>atPoint) |
+		dash&(dash<<1|uint8(prev>>atDash)&1|uint8(m>>atU)>>1|0x80) |
+		uint8(m>>atB)&(uint8(m>>atEA)>>1|0x80) |
+		uint8(m>>atEscape)&(uint8(m>>atU)>>1|0x80)
+}
+
+// run reads the text from the block at i on.
+func (s *scan) run(i int) {
 	text, t := s.text, &s.r.triggers
-	for i := 0; i < len(text); {
-		var m uint64
-		if len(text)-i >= 8 {
-			b := (*[8]byte)(text[i:])
-			m = t[b[0]] | t[b[1]]<<1 | t[b[2]]<<2 | t[b[3]]<<3 | t[b[4]]<<4 | t[b[5]]<<5 | t[b[6]]<<6 | t[b[7]]<<7
-		} else {
-			for k, c := range text[i:] {
-				m |= t[c] << k
-			}
-		}
+	for i < len(text) {
+		m := t.of(text[i:])
 		next := i + 8
 		if uint8(m>>atToken) == 0xff && i >= s.tokenEnd {
 			next = max(next, s.token(i))
@@ -109,16 +211,7 @@ func (s *scan) block(i int, m uint64) int {
 	if i > 0 {
 		prev = s.r.triggers[s.text[i-1]]
 	}
-	// The beginnings of digit runs, of three or more as far as the block shows it.
-	digit, dash := uint8(m>>atDigit), uint8(m>>atDash)
-	starts := digit &^ (digit<<1 | uint8(prev>>atDigit)&1)
-	if !s.r.anyDigit {
-		starts &= (digit>>1 | 0x80) & (digit>>2 | 0xc0)
-	}
-	found := starts | uint8(m>>atPoint) |
-		dash&(dash<<1|uint8(prev>>atDash)&1|uint8(m>>atU)>>1|0x80) |
-		uint8(m>>atB)&(uint8(m>>atEA)>>1|0x80) |
-		uint8(m>>atEscape)&(uint8(m>>atU)>>1|0x80)
+	found := s.r.candidates(m, prev)
 	for found != 0 {
 		k := bits.TrailingZeros8(found)
 		found &= found - 1

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"html"
+	"math/rand/v2"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -269,10 +271,11 @@ func FuzzScan(f *testing.F) {
 	}
 	f.Add([]byte("+1100000 00100000 41111111 11111111")) // numbers that share digits
 	f.Add([]byte("::0:X@0:0 ::0:!::0!@0:0"))             // two that show once others are masked
-	r := compiled(f, "default,phone,ip,mac,us_itin,national_id")
+	r, usual := compiled(f, "default,phone,ip,mac,us_itin,national_id"), compiled(f, "default,mac,us_itin")
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var p Replacer
 		checkMatches(t, text, r.Scan(nil, text))
+		checkGlance(t, usual, text)
 		ms := p.Find(r, nil, text)
 		checkMatches(t, text, ms)
 		once := AppendMasked(nil, text, ms)
@@ -285,4 +288,70 @@ func FuzzScan(f *testing.F) {
 			t.Fatalf("no match, but another text")
 		}
 	})
+}
+
+// checkGlance fails if reading all of a text, byte by byte, finds something that the quick way leaves out.
+func checkGlance(t testing.TB, r *Rules, text []byte) {
+	t.Helper()
+	whole := scan{r: r, text: text}
+	whole.runAll()
+	if got := r.Scan(nil, text); !slices.Equal(got, whole.ms) {
+		t.Fatalf("%q: %v, but block by block %v", text, got, whole.ms)
+	}
+}
+
+// runAll is run with a look at every block.
+func (s *scan) runAll() {
+	for i := 0; i < len(s.text); {
+		var m uint64
+		for k, c := range s.text[i:min(i+8, len(s.text))] {
+			m |= s.r.triggers[c] << k
+		}
+		next := i + 8
+		if uint8(m>>atToken) == 0xff && i >= s.tokenEnd {
+			next = max(next, s.token(i))
+		}
+		if next == i+8 {
+			next = s.block(i, m)
+		}
+		i = next
+	}
+}
+
+// Words, numbers and signs in every order, so that whatever a glance passes over is met.
+func TestAGlanceOverlooksNothing(t *testing.T) {
+	const texts = 300_000
+	pieces := []string{
+		"4111111111111111", "4111", "1111", "378282246310005", "078-05-1120", "078", "05", "1120", "DE89", "3704", "0044", "5c9f02ab", "ey", "ab",
+		"AC", "SK", "4b1d", "00", "fc-", "da2-", "e2b_", "dead", "beef", "usr", "is ", "code ", "pin ", "%B", "\\n", "\\t", "\\", "Bearer ", "be", "ke",
+		"-", "_", " ", ".", "/", ":", "=", "%", "+", "a", "Z", "é", "5", "77", "0049e26e-9633-45a0-a143-0918ae024d45", "33c012cdf54bb58d",
+	}
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	each := []*Rules{compiled(t, "default"), compiled(t, "none"), compiled(t, "default,phone,ip,mac,us_itin,national_id")}
+	var text []byte
+	for range texts {
+		text = text[:0]
+		for range 1 + rnd.IntN(6) {
+			text = append(text, pieces[rnd.IntN(len(pieces))]...)
+		}
+		for _, r := range each {
+			checkGlance(t, r, text)
+		}
+	}
+	for range texts { // what an identifier may look like
+		text = text[:0]
+		for range 8 + rnd.IntN(40) {
+			text = append(text, "0123456789abcdef-"[rnd.IntN(16+rnd.IntN(2))])
+		}
+		checkGlance(t, each[0], text)
+	}
+}
+
+// What is left of a text that was a secret as a whole is not read again.
+func TestAMaskAloneIsClean(t *testing.T) {
+	if ms := compiled(t, "default,phone,ip,mac,us_itin,national_id").Scan(nil, []byte(Mask)); len(ms) != 0 {
+		t.Fatal(ms)
+	}
 }

@@ -1,9 +1,12 @@
 package elasticsearch
 
 import (
+	"context"
 	"io"
+	"net"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/oklog/ulid/v2"
@@ -108,4 +111,34 @@ func (b *body) Close() error {
 		b.open.Add(-1)
 	}
 	return nil
+}
+
+// A conn writes the bodies of requests as they lie in memory. net/http would copy them through a buffer of 32 KiB, since it
+// puts a limit around a body of known length.
+type conn struct{ *net.TCPConn }
+
+// ReadFrom is what net/http hands the body of a request to.
+func (c conn) ReadFrom(r io.Reader) (int64, error) {
+	l, limited := r.(*io.LimitedReader)
+	if !limited {
+		return c.TCPConn.ReadFrom(r)
+	}
+	b, ours := l.R.(*body)
+	if !ours {
+		return c.TCPConn.ReadFrom(r)
+	}
+	rest := b.bytes[b.at:]
+	n, err := c.Write(rest[:min(int64(len(rest)), l.N)])
+	b.at += n
+	l.N -= int64(n)
+	return int64(n), err
+}
+
+// dial opens a conn.
+func dial(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := (&net.Dialer{Timeout: 10 * time.Second}).DialContext(ctx, network, address)
+	if tcp, ok := c.(*net.TCPConn); ok {
+		return conn{tcp}, err
+	}
+	return c, err
 }

@@ -112,16 +112,21 @@ func TestBodiesAreCutAtTheLimit(t *testing.T) {
 
 func TestAllStoredReadsEveryByte(t *testing.T) {
 	t.Parallel()
-	answer := func(n int) string {
-		return `{"errors":false,"items":[` + strings.TrimSuffix(strings.Repeat(`{"create":{"status":201}},`, n), ",") + `]}`
-	}
-	good := answer(3)
-	if !allStored([]byte(good), 3) || allStored([]byte(good), 2) || allStored([]byte(good), 4) || !allStored([]byte(answer(1)), 1) {
-		t.Error("counts are wrong")
-	}
-	for i := range good {
-		if allStored([]byte(good[:i]), 3) || allStored([]byte(good[:i]+"x"+good[i+1:]), 3) {
-			t.Errorf("byte %d makes no difference", i)
+	for _, item := range []string{`{"create":{"status":201}}`, `{"create":{"_index":"a,b","_shards":{"total":2},"status":201}}`} {
+		good := `{"took":7,"errors":false,"items":[` + strings.TrimSuffix(strings.Repeat(item+",", 3), ",") + `]}`
+		stored := func(answer string, n int) bool { return (&slot{answer: []byte(answer)}).allStored(n) }
+		if !stored(good, 3) || stored(good, 2) || stored(good, 4) {
+			t.Error("counts are wrong")
+		}
+		for i := strings.Index(good, "items"); i < len(good); i++ {
+			if stored(good[:i], 3) || stored(good[:i]+"~"+good[i+1:], 3) {
+				t.Errorf("byte %d makes no difference", i)
+			}
+		}
+		for _, status := range []string{"409", "429", "400", "503"} {
+			if stored(strings.ReplaceAll(good, "201", status), 3) {
+				t.Errorf("status %s is none", status)
+			}
 		}
 	}
 }

@@ -18,32 +18,23 @@ const filterPath = "errors,items.*.status,items.*.error.type,items.*.error.reaso
 // errAnswer: nothing is known of what became of the documents.
 var errAnswer = errors.New("the answer cannot be read, so nothing is known of what it answers: is it Elasticsearch's, or a proxy's?")
 
-// The answer to a request of which every document was stored, as filterPath makes it.
-var (
-	answerHead = []byte(`{"errors":false,"items":[`)
-	answerItem = []byte(`{"create":{"status":201}}`)
-	answerTail = []byte(`]}`)
-)
+var itemsKey = []byte(`"items":[`)
 
-// allStored reports whether the answer says that all of n documents were stored, without parsing it. It compares every
-// byte: half an answer says nothing.
-func allStored(answer []byte, n int) bool {
-	size := len(answerItem) + 1 // and a comma
-	rest, ok := bytes.CutPrefix(answer, answerHead)
-	if !ok || len(rest) != n*size-1+len(answerTail) {
-		return false
+// alike reports whether the answer says the same of all n documents, byte for byte, and returns the answer with the first
+// of its items alone. Most answers say of every document that it was stored, and need not be parsed. It compares every
+// byte: half an answer says nothing. scratch is memory to use.
+func alike(answer []byte, n int, scratch []byte) (one []byte, ok bool) {
+	at := bytes.Index(answer, itemsKey)
+	if at < 0 || n < 2 || len(answer) < 2 || string(answer[len(answer)-2:]) != "]}" {
+		return scratch, false
 	}
-	for i := range n {
-		end := byte(',')
-		if i == n-1 {
-			end = ']'
-		}
-		item := rest[i*size : (i+1)*size]
-		if !bytes.Equal(item[:size-1], answerItem) || item[size-1] != end {
-			return false
-		}
+	list := answer[at+len(itemsKey) : len(answer)-2]
+	size := (len(list) + 1) / n // of an item and its comma
+	if size < 3 || size*n != len(list)+1 || list[size-1] != ',' || !bytes.Equal(list[:len(list)-size], list[size:]) {
+		return scratch, false
 	}
-	return bytes.HasSuffix(rest, answerTail)
+	scratch = append(scratch[:0], answer[:at+len(itemsKey)+size-1]...)
+	return append(scratch, "]}"...), true
 }
 
 // An item is what became of one document of a bulk request.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/activity/search"
+	"github.com/truledgr/activity-agent/internal/testenv"
 )
 
 // number returns the n that the test gave the document, which its metadata holds.
@@ -278,7 +279,7 @@ func TestCursorWalkWhileRowsArrive(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.db")
 	s := mustOpen(t, path)
 	total := 20_000
-	if raceDetector { // which makes SQLite thirty times slower
+	if testenv.Race { // which makes SQLite thirty times slower
 		total = 2000
 	}
 	for from := 0; from < total; from += 1000 {
