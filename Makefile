@@ -35,7 +35,7 @@ bench: ## the benchmark of every stage, with allocations
 
 .PHONY: sizing
 sizing: ## processor and memory of the agent at 0, 10, 1,000 and 20,000 lines a second, each for SIZING (30) seconds: a table
-	@bash -o pipefail -c "ACTIVITY_SIZING=$(SIZING) go test -count=1 -timeout 0 -v -run '^TestSizing$$' ./cmd/activity-agent | grep --line-buffered -vE '^ *(=== |--- PASS|PASS)'"
+	@bash -o pipefail -c "ACTIVITY_SIZING=$(SIZING) go test -tags sizing -count=1 -timeout 0 -v -run '^TestSizing$$' ./cmd/activity-agent | grep --line-buffered -vE '^ *(=== |--- PASS|PASS)'"
 
 .PHONY: bench-ingest
 bench-ingest: ## posts a second with 64 connections, each answered after an fsync, and NDJSON records a second
@@ -74,6 +74,10 @@ tools: .cache/bin/helm-$(HELM) .cache/bin/kustomize-$(KUSTOMIZE) ## what the tes
 .PHONY: python
 python: ## the Python client: format, lint, types, wheel, and its tests against the real agent
 	client/python/check
+
+.PHONY: schemathesis
+schemathesis: ## both APIs, asked at random what their OpenAPI documents describe
+	api/schemathesis/check
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (30s) each

@@ -89,9 +89,9 @@ func TestValidateKnowsDeclaredKinds(t *testing.T) {
 	}
 	for more, want := range map[string]string{
 		`,"amount":1.5,"currency":"EUR","method":"POST"`: "",
-		`,"amount":"1.5"`:                                "/amount is no number",
-		`,"currency":"GBP"`:                              "is none of EUR, USD",
-		`,"attempts":1`:                                  "is no field of the kind payment",
+		`,"amount":"1.5"`:   "/amount is no number",
+		`,"currency":"GBP"`: "is none of EUR, USD",
+		`,"attempts":1`:     "is no field of the kind payment",
 	} {
 		if err := m.Validate(doc("payment", more)); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", more, err, want)

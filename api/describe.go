@@ -70,10 +70,10 @@ type leaf struct {
 	body              []byte
 }
 
-// leaves returns the pages of the description by path.
-func leaves() map[string]leaf {
+// leaves returns the pages of the description, for the kinds of m, by path.
+func leaves(m *activity.Model) map[string]leaf {
 	return map[string]leaf{
-		"/openapi.json": {"application/json", "default-src 'none'; frame-ancestors 'none'", openAPI},
+		"/openapi.json": {"application/json", "default-src 'none'; frame-ancestors 'none'", described(m)},
 		"/docs":         {"text/html; charset=utf-8", docsPolicy(docsPage), docsPage},
 	}
 }

@@ -11,8 +11,9 @@
 //	  - Isolation is in one place, view.go. A handler has a view, which is the store as its caller may see it, and nothing
 //	    else: there is no way from it to the store. A view adds the caller's conditions to each question, and looks at each
 //	    document that it gets by id. Parameters, sort keys and cursors are inside of that: they can only narrow.
-//	  - The routes are the table in routes.go. Each is there with and without the slash at its end. The test of isolation
-//	    goes through the same table, so that a new route is tested by being there.
+//	  - The routes are the table in routes.go. Each is there with and without the slash at its end. A test describes
+//	    them as OpenAPI (describe.go), and the tests of isolation go through the table and the description, so that a new route
+//	    or parameter is tested by being there.
 //	  - Numbers go the same way, by view.Aggregate: summaries, failed logins and what people put together themselves are
 //	    search.Aggregations of what the caller may see.
 //	  - Who a caller is, package access says; what there is to ask, activity/search; how it is answered, the stores.

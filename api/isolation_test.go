@@ -285,10 +285,10 @@ func guesses(p parameter) []string {
 	if one.Items != nil {
 		one, several = *one.Items, true
 	}
-	switch {
-	case one.Type == "boolean":
+	switch one.Type {
+	case "boolean":
 		return []string{url.Values{p.Name: {"false"}}.Encode()}
-	case one.Type == "integer" || one.Type == "number":
+	case "integer", "number":
 		return []string{url.Values{p.Name: {"1"}}.Encode()}
 	}
 	var names []string
@@ -315,6 +315,45 @@ func TestDescriptionHasEveryRoute(t *testing.T) {
 		op, ok := d.Paths[rt.path][strings.ToLower(rt.verb())]
 		if !ok || !slices.Equal(op.Roles, rt.roles) {
 			t.Errorf("%s %s is not in the document, or with other roles: %v", rt.verb(), rt.path, op.Roles)
+		}
+	}
+}
+
+// TestNobodyAmendsWhatIsNotTheirs: everybody tries to amend everything. Admins amend what they see, and nobody else anything; what
+// somebody does not see is not there.
+func TestNobodyAmendsWhatIsNotTheirs(t *testing.T) {
+	t.Parallel()
+	store := liteStore(t)
+	s := serve(t, store, nil)
+	kinds := activity.Kinds()
+	for _, g := range guests(t) {
+		for i, p := range people {
+			for j, k := range kinds {
+				id := idOf(i*len(kinds) + j)
+				before, err := store.Get(t.Context(), id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				w := send(s, id, `{"status":"`+g.name+`"}`, g.token, nil)
+				want := http.StatusNotFound
+				switch {
+				case !g.known:
+					want = http.StatusUnauthorized
+				case g.sees(p, k) && strings.HasPrefix(g.name, "admin"):
+					want = http.StatusOK
+				case g.sees(p, k):
+					want = http.StatusForbidden
+				}
+				if w.Code != want {
+					t.Errorf("%s amends the %s of %v: %d, want %d: %s", g.name, k, p, w.Code, want, w.Body)
+				}
+				if after, err := store.Get(t.Context(), id); err != nil || want != http.StatusOK && string(after) != string(before) {
+					t.Errorf("%s changed the %s of %v (%v)", g.name, k, p, err)
+				}
+				if want != http.StatusOK && strings.Contains(w.Body.String(), word(p)) {
+					t.Errorf("%s is told of the %s of %v: %s", g.name, k, p, w.Body)
+				}
+			}
 		}
 	}
 }

@@ -453,7 +453,7 @@ func TestDescriptionHoldsTogether(t *testing.T) {
 		}
 	}
 	walk(whole)
-	if len(ids) != len(routes(nil))+len(leaves()) {
+	if len(ids) != len(routes(nil))+len(leaves(nil)) {
 		t.Errorf("%d operations", len(ids))
 	}
 }

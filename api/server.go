@@ -75,7 +75,7 @@ func New(o Options) (*Server, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Server{o: o, gate: access.NewGate(o.Config.Auth), limit: newLimiter(o.Config.RateLimit), mux: http.NewServeMux(), open: leaves()}
+	s := &Server{o: o, gate: access.NewGate(o.Config.Auth), limit: newLimiter(o.Config.RateLimit), mux: http.NewServeMux(), open: leaves(o.Model)}
 	s.failures = newLimiter(failuresPerMinute)
 	if f, ok := o.Store.(search.Follower); ok {
 		s.hub = live.New(f, o.Logger)

@@ -112,6 +112,8 @@ func (r *reading) usable(x role, i uint32) bool {
 	case role(activity.IPAddress):
 		_, ok := parseAddress(r.text(i))
 		return ok
+	case roleTime:
+		return n.Type != tape.True && n.Type != tape.False
 	case roleUser, role(activity.UserID), role(activity.Endpoint):
 		return n.Type != tape.String || !blank(r.tape.Raw(n))
 	}

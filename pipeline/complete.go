@@ -433,7 +433,7 @@ func outcomeWord(v []byte) string {
 			return success
 		}
 	}
-	for _, w := range [...]string{"failure", "failed", "fail", "error", "denied", "deny", "rejected", "forbidden", "unauthorized", "invalid", "blocked", "unsuccessful"} {
+	for _, w := range [...]string{"failure", "failed", "fail", "error", "denied", "deny", "rejected", "forbidden", "unauthorized", "invalid", "blocked", "unsuccessful", "unauthenticated", "refused", "declined"} {
 		if equalFold(v, w) {
 			return failure
 		}

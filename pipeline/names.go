@@ -95,7 +95,7 @@ var objects = []struct {
 	{inActor, inActor, "user admin claim claims principal account app session_issuer session_context"},
 	{inRequest, inActor, "user auth principal"},
 	{inEvent, inActor, "actor user"},
-	{inLine, inHTTP, "http"},
+	{inLine, inHTTP, "http proxy"},
 	{inLine, inRequest, "req request http_request request_info"},
 	{inHTTP, inRequest, "request req"},
 	{inEvent, inRequest, "request"},
@@ -129,7 +129,7 @@ var roleNames = []struct {
 	role  role
 	names string
 }{
-	{inLine, roleTime, "@timestamp timestamp time ts @t datetime date_time event_time occurred_at instant asctime t log_time logged_at eventTime date published time_generated creation_time created_at createdAt activity_date_time request_received_timestamp event_timestamp start_time time_stamp utc_time EdgeStartTimestamp received_at"},
+	{inLine, roleTime, "@timestamp timestamp time ts @t datetime date_time event_time occurred_at instant asctime t log_time logged_at eventTime date published time_generated creation_time created_at createdAt activity_date_time request_received_timestamp event_timestamp start_time time_stamp utc_time EdgeStartTimestamp received_at op_time event_instant timestamp_derived created"},
 	{inLine, roleLevel, "level log.level lvl @l levelname level_name log_level loglevel severity_text severityText fields.level @fields.lvl"},
 	{inLine, role(activity.Description), "message msg @m short_message fields.message fields.msg @fields.message @fields.msg @mt message_template rendered_message body text display_message log_message"},
 	{inLine, roleEvent, "event"},
@@ -140,12 +140,12 @@ var roleNames = []struct {
 	{inLine, role(activity.StackTrace), "error.stack_trace err.stack error.stack stacktrace stack exc_text @x exception.stacktrace stack_trace"},
 	{inLine, role(activity.ErrorCode), "error.code err.code"},
 
-	{inLine, roleUser, "actor user username user_name user_login login_name actor_name actor_user_name actor_login actor_email actor_id userid uid login usr principal principal_name principal_email upn user_principal_name user_email initiated_by performed_by executed_by author_name requester remote_user client_username"},
+	{inLine, roleUser, "actor user username user_name user_login login_name operator uname actor_name actor_user_name actor_login actor_email actor_id userid uid login usr principal principal_name principal_email upn user_principal_name user_email initiated_by performed_by executed_by author_name requester remote_user client_username authentication_info.principal"},
 	{inLine, roleEmail, "email user_mail mail email_address"},
 	{inUser, role(activity.UserID), "id uid user_id email mail login username user_name name sub upn user_principal_name principal_name key uuid account_id display_name"},
 	{inActor, role(activity.UserID), "email email_address mail user_email login alternate_id username user_name preferred_username user_principal_name upn principal_email principal_name unique_name entity_id name id user_id uid uuid account_id principal_id arn sub key display_name"},
 
-	{inLine, role(activity.IPAddress), "client_ip remote_ip remote_addr remote_address ip c_ip ipaddr ip_addr source_ip src_ip source_ip_address source_address source_ips source_addr client_addr client_address client_ip_address caller_ip caller_ip_address remote_host visitor_ip actor_ip actor_ip_address user_ip user_ip_address login_ip origin_ip peer_address peer_ip from_ip srcip src clientip x_forwarded_for x_real_ip forwarded_for ip_v4 ipv4 public_ip addr.remote remote client_host peer"},
+	{inLine, role(activity.IPAddress), "client_ip remote_ip remote_addr remote_address ip c_ip ipaddr ip_addr source_ip src_ip source_ip_address source_address source_ips source_addr client_addr client_address client_ip_address caller_ip caller_ip_address remote_host visitor_ip actor_ip actor_ip_address user_ip user_ip_address login_ip origin_ip peer_address peer_ip from_ip srcip src clientip x_forwarded_for x_real_ip forwarded_for ip_v4 ipv4 public_ip addr.remote remote client_host peer downstream_remote_address remotehost srcaddr info.ip_address info.client_ip client_port"},
 	{inRequest, role(activity.IPAddress), "client_ip remote_ip remote_addr remote_address ip client_address source_ip"},
 	{inHTTP, role(activity.IPAddress), "client_ip remote_addr remote_ip"},
 	{inClient, role(activity.IPAddress), "ip ip_address address ip_addr addr remote host value"},
@@ -159,13 +159,13 @@ var roleNames = []struct {
 	{inClient, role(activity.UserAgent), "user_agent user_agent.raw_user_agent"},
 	{inHeaders, role(activity.UserAgent), "user-agent"},
 
-	{inLine, role(activity.Method), "http_method request_method http_verb client_request_method cs_method req_method"},
+	{inLine, role(activity.Method), "http_method request_method http_verb client_request_method cs_method req_method request_verb"},
 	{inHTTP, role(activity.Method), "method verb"},
 	{inRequest, role(activity.Method), "method http_method request_method verb"},
 	{inLine, role(activity.Endpoint), "url.path http_path http_target request_uri request_path request_url path uri url url.full url.original route client_request_uri client_request_path cs_uri_stem request_line"},
 	{inHTTP, role(activity.Endpoint), "target path url route uri request_path"},
 	{inRequest, role(activity.Endpoint), "url uri path request_uri request_url raw_path endpoint"},
-	{inLine, role(activity.StatusCode), "http_status http_status_code response_code response_status response_status_code http_response_code edge_response_status origin_response_status sc_status downstream_status upstream_status"},
+	{inLine, role(activity.StatusCode), "http_status http_status_code response_code response_status response_status_code http_response_code edge_response_status origin_response_status sc_status downstream_status upstream_status elb_status_code api.status_code"},
 	{inHTTP, role(activity.StatusCode), "status_code status response_code"},
 	{inResponse, role(activity.StatusCode), "status_code status code response_code"},
 	{inOutcome, role(activity.StatusCode), "status_code http_status"},
@@ -202,7 +202,7 @@ var roleNames = []struct {
 	{inLine, role(activity.RecordCount), "row_count rows_returned num_rows records_returned"},
 	{inLine, role(activity.OldValues), "old_value before previous_values old"},
 	{inLine, role(activity.NewValues), "new_value after updated_values new"},
-	{inLine, roleAction, "event_name event_action action action_name operation_name method_name activity_name activity_display_name verb audit_action api_operation event_type_name action_type event_label op command_name cmd activity"},
+	{inLine, roleAction, "event_name event_action action action_name operation_name method_name activity_name activity_display_name verb audit_action api_operation event_type_name action_type event_label op command_name cmd activity api.name"},
 	{inEvent, roleAction, "action type name event_type _tag .tag"},
 	{inRequest, roleAction, "operation"},
 	{inLine, role(activity.EventType), "event.type auth_event event_code"},

@@ -113,6 +113,9 @@ func TestReloadReadsTheSameAgain(t *testing.T) {
 					ours := strings.Contains(want[i], `"other"`)
 					fate := raw.Replay[i].Fate
 					if tt.lost && !ours && i > 0 {
+						if raw.Doubt != nil && raw.Doubt[i] && fate == pipeline.Deliver {
+							continue // the pipeline compares what it makes of it
+						}
 						if fate != pipeline.Lost || raw.Replay[i].Reason != pipeline.ReasonGone {
 							t.Fatalf("record %d: got %+v, want lost", i, raw.Replay[i])
 						}

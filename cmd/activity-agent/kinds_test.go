@@ -193,6 +193,9 @@ func (s *site) askOwnKinds() {
 			t.Errorf("%s: %d, %s, want %s", path, code, body, want)
 		}
 	}
+	if code, body := a.get("/openapi.json"); code != 200 || !strings.Contains(body, `"/activities/payments"`) || !strings.Contains(body, `"card_network.prefix"`) {
+		t.Errorf("the description has no declared kind: %d, %.200s", code, body)
+	}
 	if code, body := a.get("/activities/aggregate?kind=payment&group_by=card_network&metric=" + url.QueryEscape("sum:amount")); code != 200 || !strings.Contains(body, `"card_network":"visa"`) || !strings.Contains(body, "19.5") {
 		t.Errorf("aggregate: %d, %s", code, body)
 	}

@@ -71,11 +71,6 @@ func (p *program) serveAPI(ctx context.Context, c *config.Config, admin string) 
 	}
 	defer func() { err = errors.Join(err, recorder.Close()) }()
 	took := api.NewTook()
-	r, err := openReadAPI(c, log, recorder.Intake(), took)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = r.close() }()
 	group, ctx := errgroup.WithContext(ctx)
 	if admin != "" {
 		probes, err := agent.ListenProbes(admin, probesOf(took), log)
@@ -85,6 +80,12 @@ func (p *program) serveAPI(ctx context.Context, c *config.Config, admin string) 
 		log.Info("probes and metrics", zap.String("address", probes.Addr()))
 		group.Go(func() error { return probes.Serve(ctx) })
 	}
+	r, err := openReadAPI(c, log, recorder.Intake(), took)
+	if err != nil {
+		stop()
+		return errors.Join(err, group.Wait())
+	}
+	defer func() { _ = r.close() }()
 	recording, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	group.Go(func() error { return recorder.Run(recording) })
