@@ -150,7 +150,7 @@ func fill(t *testing.T, s sinks.Sink, keep func(person, activity.Kind) bool) {
 }
 
 // serve is a server over the store that knows the tests' secret and time.
-func serve(t *testing.T, store search.Store, edit func(*Options)) *Server {
+func serve(t testing.TB, store search.Store, edit func(*Options)) *Server {
 	t.Helper()
 	o := Options{Config: DefaultConfig(), Store: store, Logger: zap.NewNop(), Recorder: new(notebook), Now: func() time.Time { return now }}
 	o.Config.Auth.JWT.Secret = secret
@@ -220,7 +220,7 @@ func recorderOf(t *testing.T, edit func(*pipeline.Config)) (Recorder, *sqlite.Re
 }
 
 // token makes a token with more claims than exp.
-func token(t *testing.T, claims jwt.MapClaims) string {
+func token(t testing.TB, claims jwt.MapClaims) string {
 	t.Helper()
 	if claims["exp"] == nil {
 		claims["exp"] = now.Add(time.Hour).Unix()

@@ -54,9 +54,10 @@ func history(v *view, r *http.Request, now time.Time) (any, error) {
 		return nil, err
 	}
 	out := steps{Items: make([]step, len(p.Items)), Total: p.Total, TotalIsLowerBound: p.TotalAtLeast}
+	selector := search.NewSelector(fields)
 	for i, doc := range p.Items {
 		out.Items[i].Changes = changes(doc)
-		if out.Items[i].Activity, err = search.Select(doc, fields); err != nil {
+		if out.Items[i].Activity, err = selector.Select(doc); err != nil {
 			return nil, err
 		}
 	}

@@ -104,6 +104,7 @@ func follow(ctx context.Context, sub *live.Subscription, c channel, fields []str
 	if err := c.event(sub.Mark(), nil); err != nil {
 		return err
 	}
+	selector := search.NewSelector(fields)
 	for asked := time.Now(); ; {
 		wait, cancel := context.WithTimeoutCause(ctx, heartbeat, errBeat)
 		e, err := sub.Next(wait)
@@ -123,7 +124,7 @@ func follow(ctx context.Context, sub *live.Subscription, c channel, fields []str
 			err = c.event(e.Mark, nil)
 		default:
 			var doc json.RawMessage
-			if doc, err = search.Select(e.Doc, fields); err == nil {
+			if doc, err = selector.Select(e.Doc); err == nil {
 				err = c.event(e.Mark, doc)
 			}
 		}

@@ -66,7 +66,7 @@ var loginsDoc = doc{
 
 // failedLogins answers with the users and addresses that failed.
 func failedLogins(v *view, r *http.Request, now time.Time) (any, error) {
-	q, threshold, limit, err := loginQuestion(r, now)
+	q, threshold, limit, err := loginQuestion(v.model, r, now)
 	if err != nil {
 		return nil, err
 	}
@@ -77,27 +77,23 @@ func failedLogins(v *view, r *http.Request, now time.Time) (any, error) {
 		return nil, err
 	}
 	out.Total = tables[0].Total
-	found, more, err := judge(r.Context(), v, q, activity.UserID, tables[0].Groups, threshold, limit)
-	if err != nil {
+	byUser, moreUsers := suspects(tables[0].Groups, threshold, limit)
+	byAddress, moreAddresses := suspects(tables[1].Groups, threshold, limit)
+	if err := judge(r.Context(), v, q, byUser, byAddress); err != nil {
 		return nil, err
 	}
-	out.MoreUsers = more
-	for _, f := range found {
+	out.MoreUsers, out.MoreAddresses = moreUsers, moreAddresses
+	for _, f := range byUser {
 		out.Users = append(out.Users, userFails{f.who, f.Fails, f.others})
 	}
-	found, more, err = judge(r.Context(), v, q, activity.IPAddress, tables[1].Groups, threshold, limit)
-	if err != nil {
-		return nil, err
-	}
-	out.MoreAddresses = more
-	for _, f := range found {
+	for _, f := range byAddress {
 		out.Addresses = append(out.Addresses, addressFails{f.who, f.Fails, f.others})
 	}
 	return out, nil
 }
 
 // loginQuestion reads the parameters.
-func loginQuestion(r *http.Request, now time.Time) (q search.Query, threshold int64, limit int, err error) {
+func loginQuestion(m *activity.Model, r *http.Request, now time.Time) (q search.Query, threshold int64, limit int, err error) {
 	params, err := parameters(r)
 	if err != nil {
 		return q, 0, 0, err
@@ -130,7 +126,7 @@ func loginQuestion(r *http.Request, now time.Time) (q search.Query, threshold in
 		wrong("success", "is what this route is about")
 		params.Del("success")
 	}
-	q, err = chosenOf(nil, params, []activity.Kind{activity.AuthEvent}, now)
+	q, err = chosenOf(m, params, []activity.Kind{activity.AuthEvent}, now)
 	within(&q, window, now)
 	return q, threshold, limit, errors.Join(append(errs, err)...)
 }
@@ -158,38 +154,57 @@ type suspect struct {
 	Fails
 }
 
-// judge takes the groups with enough failures, and finds out whether a success followed.
-func judge(ctx context.Context, v *view, q search.Query, by activity.FieldID, groups []search.Group, threshold int64, limit int) (out []suspect, more bool, err error) {
-	var names []any
+// suspects are the groups with enough failures, which come with the most first. more says that the limit left some out.
+func suspects(groups []search.Group, threshold int64, limit int) (out []suspect, more bool) {
 	for _, g := range groups {
 		if g.Count < threshold {
-			break // they come with the most first
-		}
-		if len(out) == limit {
-			more = true
 			break
 		}
-		names = append(names, g.Keys[0])
+		if len(out) == limit {
+			return out, true
+		}
 		out = append(out, suspect{g.Keys[0].(string), int64(g.Values[2].(float64)),
 			Fails{Count: g.Count, First: g.Values[0].(time.Time), Last: g.Values[1].(time.Time)}})
 	}
-	if len(out) == 0 {
-		return nil, false, nil
-	}
-	tables, err := v.Aggregate(ctx, with(with(q, activity.Success, true), by, names...), search.Aggregation{
-		By: []search.Term{{Field: by}}, Limit: search.MaxGroups, Metrics: []search.Metric{{Function: search.Max, Field: activity.Timestamp}},
-	})
-	if err != nil {
-		return nil, false, err
-	}
-	successes := map[any]time.Time{}
-	for _, g := range tables[0].Groups {
-		successes[g.Keys[0]] = g.Values[0].(time.Time)
-	}
-	for i := range out {
-		if at, ok := successes[out[i].who]; ok {
-			out[i].LastSuccess, out[i].SuccessFollowed = &at, at.After(out[i].First)
+	return out, false
+}
+
+// judge finds out whether a success followed.
+func judge(ctx context.Context, v *view, q search.Query, users, addresses []suspect) error {
+	var questions []asked
+	var of [][]suspect
+	ask := func(by activity.FieldID, some []suspect) {
+		if len(some) > 0 {
+			questions, of = append(questions, successes(q, by, some)), append(of, some)
 		}
 	}
-	return out, more, nil
+	ask(activity.UserID, users)
+	ask(activity.IPAddress, addresses)
+	tables, err := v.AggregateAll(ctx, questions)
+	if err != nil {
+		return err
+	}
+	for i, some := range of {
+		last := map[any]time.Time{}
+		for _, g := range tables[i].Groups {
+			last[g.Keys[0]] = g.Values[0].(time.Time)
+		}
+		for j := range some {
+			if at, ok := last[some[j].who]; ok {
+				some[j].LastSuccess, some[j].SuccessFollowed = &at, at.After(some[j].First)
+			}
+		}
+	}
+	return nil
+}
+
+// successes asks for the last success of each.
+func successes(q search.Query, by activity.FieldID, some []suspect) asked {
+	names := make([]any, len(some))
+	for i := range some {
+		names[i] = some[i].who
+	}
+	return asked{with(with(q, activity.Success, true), by, names...), search.Aggregation{
+		By: []search.Term{{Field: by}}, Limit: search.MaxGroups, Metrics: []search.Metric{{Function: search.Max, Field: activity.Timestamp}},
+	}}
 }

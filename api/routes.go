@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"net/http"
@@ -78,25 +79,28 @@ type page struct {
 
 // encode writes the page as encoding/json does, but for looking through the documents, which are JSON: of a page they are
 // nearly all, and it would take as long as the rest of the request.
-func (p page) encode() []byte {
+func (p page) encode(body *bytes.Buffer) {
 	size := 256
 	for _, item := range p.Items {
 		size += len(item) + 1
 	}
-	b := append(make([]byte, 0, size), `{"items":[`...)
+	body.Grow(size)
+	body.WriteString(`{"items":[`)
 	for i, item := range p.Items {
 		if i > 0 {
-			b = append(b, ',')
+			body.WriteByte(',')
 		}
-		b = append(b, item...)
+		body.Write(item)
 	}
-	b = strconv.AppendInt(append(b, `],"total":`...), p.Total, 10)
+	b := strconv.AppendInt(append(body.AvailableBuffer(), `],"total":`...), p.Total, 10)
 	b = strconv.AppendBool(append(b, `,"total_is_lower_bound":`...), p.TotalIsLowerBound)
 	b = append(b, `,"next":`...)
 	if p.Next == nil {
-		return append(b, "null}\n"...)
+		b = append(b, "null}\n"...)
+	} else {
+		b = append(append(append(b, '"'), *p.Next...), "\"}\n"...) // a cursor has nothing to escape
 	}
-	return append(append(append(b, '"'), *p.Next...), "\"}\n"...) // a cursor has nothing to escape
+	body.Write(b)
 }
 
 // list answers with a page of one kind, or of all that the caller may see for NoKind.

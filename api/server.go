@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -62,6 +63,7 @@ type Server struct {
 
 	streams streams
 	hub     *live.Hub // nil where the store is no search.Follower
+	bodies  sync.Pool // of *bytes.Buffer, for the bodies of answers
 }
 
 // New makes a server. Its error says what is wrong with the configuration.
@@ -77,6 +79,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{o: o, gate: access.NewGate(o.Config.Auth), limit: newLimiter(o.Config.RateLimit), mux: http.NewServeMux(), open: leaves(o.Model)}
 	s.failures = newLimiter(failuresPerMinute)
+	s.bodies.New = func() any { return new(bytes.Buffer) }
 	if f, ok := o.Store.(search.Follower); ok {
 		s.hub = live.New(f, o.Logger)
 	}
@@ -139,14 +142,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v, m, err := s.admit(h, r, began)
 	v.requestID, v.at = id, m
 	out := newStream(w, s.o.Config)
-	var body []byte
+	body := s.bodies.Get().(*bytes.Buffer)
+	defer s.free(body)
 	switch {
 	case err != nil:
 	case m.route.stream != nil:
 		v.note = func() error { return s.recordRead(m.request.Context(), &v, m, -1) }
 		err = s.stream(&v, out, m, began)
 	default:
-		body, err = s.answerWhole(&v, m, h, began)
+		err = s.answerWhole(&v, m, h, began, body)
 	}
 	status := http.StatusOK
 	switch {
@@ -157,8 +161,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.write(w)
 	case m.route.stream == nil:
 		h.Set("Content-Type", "application/json")
-		h.Set("Content-Length", strconv.Itoa(len(body)))
-		_, _ = w.Write(body) // the client is gone
+		h.Set("Content-Length", strconv.Itoa(body.Len()))
+		_, _ = w.Write(body.Bytes()) // the client is gone
 	}
 	s.log(id, &v, m, status, began, out.end, err)
 	if out.began && err != nil {
@@ -238,34 +242,51 @@ func (s *Server) admit(h http.Header, r *http.Request, now time.Time) (v view, m
 	return v, m, nil
 }
 
-// answerWhole asks the store and returns the body of the answer, once it is recorded where it has to be.
-func (s *Server) answerWhole(v *view, m *match, h http.Header, now time.Time) ([]byte, error) {
+// answerWhole asks the store and writes the body of the answer, once it is recorded where it has to be.
+func (s *Server) answerWhole(v *view, m *match, h http.Header, now time.Time, body *bytes.Buffer) error {
 	ctx, cancel := context.WithTimeout(m.request.Context(), askTime)
 	defer cancel()
 	out, err := m.route.handle(v, m.request.WithContext(ctx), now)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if v.others {
 		if err := s.recordRead(ctx, v, m, v.shown); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if doc, ok := out.(json.RawMessage); ok {
 		h.Set("ETag", etag(doc))
 	}
-	return encode(out)
+	return encodeTo(body, out)
+}
+
+// maxKept is how long a body may be whose memory is kept for the next one.
+const maxKept = 1 << 20
+
+// free keeps the memory of a body that has been written.
+func (s *Server) free(body *bytes.Buffer) {
+	if body.Cap() <= maxKept {
+		body.Reset()
+		s.bodies.Put(body)
+	}
 }
 
 func encode(answer any) ([]byte, error) {
-	if p, ok := answer.(page); ok {
-		return p.encode(), nil
-	}
 	var body bytes.Buffer
-	enc := json.NewEncoder(&body)
-	enc.SetEscapeHTML(false) // documents stay as they are stored
-	err := enc.Encode(answer)
+	err := encodeTo(&body, answer)
 	return body.Bytes(), err
+}
+
+// encodeTo writes an answer as JSON.
+func encodeTo(body *bytes.Buffer, answer any) error {
+	if p, ok := answer.(page); ok {
+		p.encode(body)
+		return nil
+	}
+	enc := json.NewEncoder(body)
+	enc.SetEscapeHTML(false) // documents stay as they are stored
+	return enc.Encode(answer)
 }
 
 // problem tells the caller about an error. Why a token was refused is in the log alone.

@@ -105,7 +105,7 @@ func load(t *testing.T, s sinks.Sink, from, to, total int) {
 }
 
 // auditorOf is a request for a route by somebody who sees all.
-func auditorOf(t *testing.T) func(target string) *http.Request {
+func auditorOf(t testing.TB) func(target string) *http.Request {
 	t.Helper()
 	bearer := token(t, jwt.MapClaims{"sub": "zoe", "roles": "auditor"})
 	return func(target string) *http.Request {
@@ -344,7 +344,7 @@ func asQuickAsTheStore(t *testing.T, s *Server, c elasticsearch.Config, n *estes
 	}
 }
 
-func fetch(t *testing.T, client *http.Client, method, target string, body []byte, bearer string) {
+func fetch(t testing.TB, client *http.Client, method, target string, body []byte, bearer string) {
 	t.Helper()
 	r, err := http.NewRequest(method, target, bytes.NewReader(body))
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/oklog/ulid/v2"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/activity/search"
@@ -57,6 +58,34 @@ func (v *view) Aggregate(ctx context.Context, q search.Query, as ...search.Aggre
 		return nil, err
 	}
 	return v.store.Aggregate(ctx, q, as...)
+}
+
+// An asked is a question that is one of several that are asked at once.
+type asked struct {
+	query search.Query
+	of    search.Aggregation
+}
+
+// AggregateAll answers several questions for numbers, a table for each, at the same time.
+func (v *view) AggregateAll(ctx context.Context, all []asked) ([]search.Table, error) {
+	for i := range all {
+		var err error
+		if all[i].query, err = v.scope(all[i].query); err != nil {
+			return nil, err
+		}
+	}
+	out := make([]search.Table, len(all))
+	group, ctx := errgroup.WithContext(ctx)
+	for i, a := range all {
+		group.Go(func() error {
+			tables, err := v.store.Aggregate(ctx, a.query, a.of)
+			if err == nil {
+				out[i] = tables[0]
+			}
+			return err
+		})
+	}
+	return out, group.Wait()
 }
 
 // Follow subscribes to what arrives, as far as the caller may see it.

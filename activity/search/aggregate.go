@@ -136,6 +136,7 @@ type Picker struct {
 	a           *Aggregation
 	groups      []Group
 	left, other int64
+	least       int64 // of the activities that a group needs to be among the first; 0 where that is not known
 }
 
 // NewPicker returns a Picker for the aggregation.
@@ -149,9 +150,22 @@ func (p *Picker) Add(g Group) {
 	}
 }
 
+// PassOver reports whether a group of so many activities cannot come first, whatever its keys. If so it has been added.
+func (p *Picker) PassOver(count int64) bool {
+	if count >= p.least {
+		return false
+	}
+	p.left++
+	p.other += count
+	return true
+}
+
 func (p *Picker) cut() {
 	slices.SortFunc(p.groups, p.a.compare)
 	n := min(len(p.groups), p.a.MaxGroups())
+	if n == p.a.MaxGroups() && p.a.Order == (GroupOrder{}) {
+		p.least = p.groups[n-1].Count
+	}
 	for _, g := range p.groups[n:] {
 		p.left++
 		p.other += g.Count

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/elastic/go-elasticsearch/v8/esapi"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/activity/search"
@@ -33,6 +34,9 @@ const (
 	groupThreshold     = 3_000  // the same of each group; 16 KiB
 )
 
+// atOnce is how many aggregations of a question are looked through at once.
+const atOnce = 2
+
 // Aggregate computes numbers of what matches. Groups come from composite aggregations, which are exact, where those of terms
 // are estimates as soon as there are several shards. One request has all of up to a thousand groups; where there are more,
 // they are looked through page by page for those that come first. What is stored meanwhile may be in some groups.
@@ -45,49 +49,40 @@ func (r *Reader) Aggregate(ctx context.Context, q search.Query, as ...search.Agg
 	for i := range as {
 		aggs[nameOf(i)] = aggregation(&as[i], r.groups.first, nil, allMetrics)
 	}
-	total, answer, err := r.numbers(ctx, q.Kinds, query, aggs)
+	answer, err := r.numbers(ctx, q.Kinds, query, aggs)
 	if err != nil {
 		return nil, err
 	}
+	defer r.done(answer)
 	tables := make([]search.Table, len(as))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(atOnce)
 	for i := range as {
-		a := &as[i]
-		if keyCount(a) == 0 {
-			g, err := readGroup(a, answer, answerOf(answer, nameOf(i)), allMetrics)
-			if err != nil {
-				return nil, err
-			}
-			g.Count = total
-			tables[i] = search.Table{Groups: []search.Group{g}, Total: total}
-			continue
-		}
-		w := &walk{r: r, a: a, kinds: q.Kinds, query: query, picker: search.NewPicker(a)}
-		if err := w.all(ctx, answer, nameOf(i)); err != nil {
-			return nil, err
-		}
-		if tables[i], err = w.table(ctx, total); err != nil {
-			return nil, err
-		}
+		w := &walk{r: r, a: &as[i], kinds: q.Kinds, query: query, picker: search.NewPicker(&as[i])}
+		group.Go(func() (err error) {
+			tables[i], err = w.all(ctx, &answer.tape, nameOf(i))
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
 	}
 	return tables, nil
 }
 
 func nameOf(i int) string { return strconv.Itoa(i) }
 
-// numbers asks for aggregations and returns how many documents match, and the answer; see answerOf.
-func (r *Reader) numbers(ctx context.Context, kinds []activity.Kind, query, aggs object) (int64, *tape.Tape, error) {
-	answer, err := r.client.call(ctx, "aggregate", esapi.SearchRequest{
+// numbers asks for aggregations; see totalOf and answerOf.
+func (r *Reader) numbers(ctx context.Context, kinds []activity.Kind, query, aggs object) (*reply, error) {
+	return r.ask(ctx, "aggregate", esapi.SearchRequest{
 		Index: r.indices(kinds), Body: bytes.NewReader(encode(object{"query": query, "size": 0, "track_total_hits": true, "aggs": aggs})),
 		IgnoreUnavailable: yes(), AllowNoIndices: yes(), AllowPartialSearchResults: no(),
 	})
-	if err != nil {
-		return 0, nil, question(err)
-	}
-	var t tape.Tape
-	if t.Parse(answer) != nil || !finished(&t) {
-		return 0, nil, fmt.Errorf("aggregate: %w", errAnswer)
-	}
-	return integer(&t, member(&t, member(&t, top(&t, "hits"), "total"), "value")), &t, nil
+}
+
+// totalOf is how many documents match.
+func totalOf(t *tape.Tape) int64 {
+	return integer(t, member(t, member(t, top(t, "hits"), "total"), "value"))
 }
 
 // answerOf is the index of the answer to one of the aggregations, or 0.
@@ -203,23 +198,63 @@ type walk struct {
 	long   bool // there was more than the first page, so that groups may lack metrics
 }
 
-// all shows every group to the picker, from the first page, which has all metrics, on.
-func (w *walk) all(ctx context.Context, answer *tape.Tape, name string) error {
-	groups, after, err := w.read(answer, name, allMetrics)
-	size := w.r.groups.first
-	for {
+// all makes the table, from the first answer on.
+func (w *walk) all(ctx context.Context, first *tape.Tape, name string) (search.Table, error) {
+	total := totalOf(first)
+	if keyCount(w.a) == 0 {
+		g, err := readGroup(w.a, first, answerOf(first, name), allMetrics)
+		g.Count = total
+		return search.Table{Groups: []search.Group{g}, Total: total}, err
+	}
+	err := w.show(first, name, allMetrics)
+	if after := w.after(first, name, w.r.groups.first); after != nil && err == nil {
+		w.long = true
+		err = w.rest(ctx, after)
+	}
+	if err != nil {
+		return search.Table{}, err
+	}
+	return w.table(ctx, total)
+}
+
+// rest shows the groups after a key to the picker. While a page is read, the next one is on its way.
+func (w *walk) rest(ctx context.Context, after json.RawMessage) error {
+	pages := make(chan *reply, 1)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		defer close(pages)
+		return w.fetch(ctx, after, pages)
+	})
+	group.Go(func() error {
+		for page := range pages {
+			err := w.show(&page.tape, onlyOne, orderMetric)
+			if w.r.done(page); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return group.Wait()
+}
+
+// onlyOne is the name of the one aggregation that a page has.
+const onlyOne = "0"
+
+// fetch asks for the pages after a key, one after another.
+func (w *walk) fetch(ctx context.Context, after json.RawMessage, pages chan<- *reply) error {
+	for size := w.pageSize(); after != nil; {
+		page, err := w.page(ctx, w.query, after, size, orderMetric)
 		if err != nil {
 			return err
 		}
-		for _, g := range groups {
-			w.picker.Add(g)
+		after = w.after(&page.tape, onlyOne, size)
+		select {
+		case pages <- page:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-		if len(groups) < size || after == nil {
-			return nil
-		}
-		w.long, size = true, w.pageSize()
-		groups, after, err = w.page(ctx, w.query, after, size, orderMetric)
 	}
+	return nil
 }
 
 // pageSize is how many groups to look through at once.
@@ -230,29 +265,34 @@ func (w *walk) pageSize() int {
 	return w.r.groups.rest
 }
 
-// page asks for the groups after a key, and returns the last key.
-func (w *walk) page(ctx context.Context, query object, after json.RawMessage, size int, metrics which) ([]search.Group, json.RawMessage, error) {
-	_, answer, err := w.r.numbers(ctx, w.kinds, query, object{"0": aggregation(w.a, size, after, metrics)})
-	if err != nil {
-		return nil, nil, err
-	}
-	return w.read(answer, "0", metrics)
+// page asks for the groups after a key.
+func (w *walk) page(ctx context.Context, query object, after json.RawMessage, size int, metrics which) (*reply, error) {
+	return w.r.numbers(ctx, w.kinds, query, object{onlyOne: aggregation(w.a, size, after, metrics)})
 }
 
-// read decodes a page.
-func (w *walk) read(t *tape.Tape, name string, metrics which) (groups []search.Group, after json.RawMessage, err error) {
+// after is a copy of the last key of a page that was to have so many groups; nil for the last page.
+func (w *walk) after(t *tape.Tape, name string, size int) json.RawMessage {
 	page := answerOf(t, name)
-	buckets := elements(t, member(t, page, "buckets"))
-	groups = make([]search.Group, len(buckets))
-	for i, b := range buckets {
-		if groups[i], err = readGroup(w.a, t, b, metrics); err != nil {
-			return nil, nil, err
+	i, buckets := member(t, page, "after_key"), member(t, page, "buckets")
+	if i == 0 || buckets == 0 || int(t.Nodes[buckets].Children) < size {
+		return nil
+	}
+	return bytes.Clone(t.Raw(&t.Nodes[i]))
+}
+
+// show shows the groups of a page to the picker.
+func (w *walk) show(t *tape.Tape, name string, metrics which) error {
+	for _, b := range elements(t, member(t, answerOf(t, name), "buckets")) {
+		if count := member(t, b, "doc_count"); count != 0 && w.picker.PassOver(integer(t, count)) {
+			continue
 		}
+		g, err := readGroup(w.a, t, b, metrics)
+		if err != nil {
+			return err
+		}
+		w.picker.Add(g)
 	}
-	if i := member(t, page, "after_key"); i != 0 {
-		after = t.Raw(&t.Nodes[i])
-	}
-	return groups, after, nil
+	return nil
 }
 
 // table returns the groups that were picked, and sees to it that they have all metrics.
@@ -278,20 +318,30 @@ func (w *walk) complete(ctx context.Context, some []search.Group) error {
 	}
 	query := object{"bool": object{"filter": []object{w.query, either(ways...)}}}
 	for after := json.RawMessage(nil); ; {
-		groups, next, err := w.page(ctx, query, after, w.r.groups.first, allMetrics)
+		page, err := w.page(ctx, query, after, w.r.groups.first, allMetrics)
 		if err != nil {
 			return err
 		}
-		for _, g := range groups {
-			if to := wanted[fmt.Sprintf("%#v", g.Keys)]; to != nil {
-				to.Values = g.Values
-			}
+		after = w.after(&page.tape, onlyOne, w.r.groups.first)
+		err = w.fill(&page.tape, wanted)
+		if w.r.done(page); err != nil || after == nil {
+			return err
 		}
-		if len(groups) < w.r.groups.first || next == nil {
-			return nil
-		}
-		after = next
 	}
+}
+
+// fill gives the groups of a page that are wanted their values.
+func (w *walk) fill(t *tape.Tape, wanted map[string]*search.Group) error {
+	for _, b := range elements(t, member(t, answerOf(t, onlyOne), "buckets")) {
+		g, err := readGroup(w.a, t, b, allMetrics)
+		if err != nil {
+			return err
+		}
+		if to := wanted[fmt.Sprintf("%#v", g.Keys)]; to != nil {
+			to.Values = g.Values
+		}
+	}
+	return nil
 }
 
 // within is the query for the activities of a group.

@@ -1,11 +1,45 @@
 package elasticsearch
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"strconv"
+
+	"github.com/elastic/go-elasticsearch/v8/esapi"
 
 	"github.com/truledgr/activity-agent/internal/tape"
 )
+
+// A reply is an answer that has been read, in memory that is used again: making it anew for each answer took longer than what
+// is done with the answer. What outlives done is copied.
+type reply struct {
+	body []byte
+	tape tape.Tape
+}
+
+// maxKept is how long an answer may be whose memory is kept for the next one.
+const maxKept = 4 << 20
+
+// ask makes one attempt at a search, and reads the answer. The reply must be done with at the end.
+func (r *Reader) ask(ctx context.Context, op string, req esapi.Request) (*reply, error) {
+	a := r.replies.Get().(*reply)
+	body, err := r.client.callInto(ctx, a.body, op, req)
+	if err != nil {
+		return nil, question(err)
+	}
+	if a.body = body; a.tape.Parse(body) != nil || !finished(&a.tape) {
+		return nil, fmt.Errorf("%s: %w", op, errAnswer)
+	}
+	return a, nil
+}
+
+// done gives the memory of a reply back.
+func (r *Reader) done(a *reply) {
+	if cap(a.body) <= maxKept {
+		r.replies.Put(a)
+	}
+}
 
 // top is the index of a member of the whole answer, or 0 where there is none.
 func top(t *tape.Tape, name string) uint32 {

@@ -116,6 +116,11 @@ func (c *client) Perform(req *http.Request) (*http.Response, error) {
 // call makes one attempt at a request and returns the whole answer. A status from 400 on is an *Error; where nothing
 // readable came, the error is another.
 func (c *client) call(ctx context.Context, op string, r esapi.Request) ([]byte, error) {
+	return c.callInto(ctx, nil, op, r)
+}
+
+// callInto is call that reads the answer into the memory of dst.
+func (c *client) callInto(ctx context.Context, dst []byte, op string, r esapi.Request) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	res, err := r.Do(ctx, c)
@@ -123,7 +128,7 @@ func (c *client) call(ctx context.Context, op string, r esapi.Request) ([]byte, 
 		return nil, c.failed(ctx, op, err)
 	}
 	defer func() { _ = res.Body.Close() }()
-	answer, err := readAnswer(nil, res.Body)
+	answer, err := readAnswer(dst, res.Body)
 	if err != nil {
 		return nil, c.failed(ctx, op, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/elastic/go-elasticsearch/v8/esapi"
@@ -28,9 +29,14 @@ type Reader struct {
 	target target
 	client *client
 	groups portions
+
+	replies *sync.Pool // of *reply
 }
 
 var _ search.Store = (*Reader)(nil)
+
+// maxIdle is how many connections to a node are kept for the next questions. Concurrency is of what is written.
+const maxIdle = 32
 
 // OpenReader prepares for questions about the kinds of m, nil for the built-in ones. It connects to nothing yet.
 func OpenReader(c Config, m *activity.Model) (*Reader, error) {
@@ -38,7 +44,8 @@ func OpenReader(c Config, m *activity.Model) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{m, c.target(m), cl, usual()}, nil
+	cl.http.MaxIdleConnsPerHost = maxIdle
+	return &Reader{m, c.target(m), cl, usual(), &sync.Pool{New: func() any { return new(reply) }}}, nil
 }
 
 // Close ends the connections.
@@ -51,46 +58,69 @@ func (r *Reader) Search(ctx context.Context, q search.Query) (search.Page, error
 	if err != nil {
 		return page, err
 	}
-	answer, err := r.client.call(ctx, "search", esapi.SearchRequest{
+	answer, err := r.ask(ctx, "search", esapi.SearchRequest{
 		Index: r.indices(q.Kinds), Body: bytes.NewReader(encode(body)),
 		IgnoreUnavailable: yes(), AllowNoIndices: yes(), AllowPartialSearchResults: no(),
 	})
 	if err != nil {
-		return page, question(err)
+		return page, err
 	}
-	var t tape.Tape // reads all of it once, where encoding/json would look at documents again and again
-	if t.Parse(answer) != nil || !finished(&t) {
-		return page, fmt.Errorf("search: %w", errAnswer)
+	defer r.done(answer)
+	t := &answer.tape
+	hits := top(t, "hits")
+	if total := member(t, hits, "total"); total != 0 {
+		page.Total, page.TotalAtLeast = integer(t, member(t, total, "value")), text(t, member(t, total, "relation")) == "gte"
 	}
-	hits := top(&t, "hits")
-	if total := member(&t, hits, "total"); total != 0 {
-		page.Total, page.TotalAtLeast = integer(&t, member(&t, total, "value")), text(&t, member(&t, total, "relation")) == "gte"
-	}
-	found := elements(&t, member(&t, hits, "hits"))
+	found := elements(t, member(t, hits, "hits"))
 	order := q.Order()
 	// One document more than the page has says that there is a next one. Where the window ends with the page it is not known.
 	if n := q.PageSize(); len(found) > n || len(found) == n && pageSize(&q) == n {
 		found = found[:n]
-		values, err := cursorValues(r.model, order, sortOf(&t, found[n-1]))
+		values, err := cursorValues(r.model, order, sortOf(t, found[n-1]))
 		if err != nil {
 			return page, err
 		}
 		page.Next = search.EncodeCursor(r.model, order, values)
 	}
-	for _, h := range found {
-		source := member(&t, h, "_source")
-		if source == 0 {
-			return page, fmt.Errorf("search: %w", errAnswer)
-		}
-		item := json.RawMessage(t.Raw(&t.Nodes[source]))
-		if len(q.Fields) > 0 {
-			if item, err = search.Select(item, q.Fields); err != nil {
-				return page, fmt.Errorf("search: a stored document: %w", err)
-			}
-		}
-		page.Items = append(page.Items, item)
+	page.Items, err = documents(t, found, q.Fields)
+	return page, err
+}
+
+// documents copies the documents of hits, or fields of them, into memory of their own.
+func documents(t *tape.Tape, hits []uint32, fields []string) ([]json.RawMessage, error) {
+	if len(hits) == 0 {
+		return nil, nil
 	}
-	return page, nil
+	items, size := make([]json.RawMessage, len(hits)), 0
+	for i, h := range hits {
+		source := member(t, h, "_source")
+		if source == 0 {
+			return nil, fmt.Errorf("search: %w", errAnswer)
+		}
+		items[i] = t.Raw(&t.Nodes[source])
+		size += len(items[i])
+	}
+	if len(fields) > 0 {
+		return selectAll(items, fields)
+	}
+	all := make([]byte, 0, size)
+	for i, item := range items {
+		at := len(all)
+		all = append(all, item...)
+		items[i] = all[at:len(all):len(all)]
+	}
+	return items, nil
+}
+
+// selectAll puts the fields of documents in their place.
+func selectAll(items []json.RawMessage, fields []string) (_ []json.RawMessage, err error) {
+	selector := search.NewSelector(fields)
+	for i, item := range items {
+		if items[i], err = selector.Select(item); err != nil {
+			return nil, fmt.Errorf("search: a stored document: %w", err)
+		}
+	}
+	return items, nil
 }
 
 // Count counts what matches.

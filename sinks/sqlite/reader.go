@@ -154,7 +154,7 @@ func (r *Reader) Search(ctx context.Context, q search.Query) (search.Page, error
 		return page, failed("search", r.path, err)
 	}
 	defer func() { _ = rows.Close() }()
-	order := q.Order()
+	order, selector := q.Order(), search.NewSelector(q.Fields)
 	var doc sql.RawBytes
 	keys := make([]any, len(order))
 	dest := []any{&doc}
@@ -169,7 +169,7 @@ func (r *Reader) Search(ctx context.Context, q search.Query) (search.Page, error
 		if err := rows.Scan(dest...); err != nil {
 			return page, failed("search", r.path, err)
 		}
-		item, err := search.Select(doc, q.Fields)
+		item, err := selector.Select(doc)
 		if err != nil {
 			return page, fmt.Errorf("search %s: a stored document: %w", r.path, err)
 		}
