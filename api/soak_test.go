@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -313,35 +315,78 @@ func TestManyActivitiesInElasticsearch(t *testing.T) {
 	}
 }
 
-// asQuickAsTheStore: what the API adds to the time of a question is at most a millisecond at p50. Where there are more groups
-// than one answer has, it adds what it takes to look through them.
+// asQuickAsTheStore: what the API adds at p50 to the time that its own requests to the store take, one after another, is at most a
+// millisecond. What it adds where the store has the answers at hand is in the log, too: it depends less on how the store is doing.
 func asQuickAsTheStore(t *testing.T, s *Server, c elasticsearch.Config, n *estest.Node) {
 	t.Helper()
 	front := httptest.NewServer(s)
 	defer front.Close()
-	client := &http.Client{Transport: &http.Transport{DisableCompression: true}}
-	defer client.CloseIdleConnections()
-	request := auditorOf(t)
 	for _, target := range append(firstPages(1), sumsOfMany...) {
-		bodies := overheard(t, c, n, request(target))
-		var direct, through, more []time.Duration
-		for start := time.Now(); len(direct) < 100 && (len(direct) < 9 || time.Since(start) < 5*time.Second); {
-			began := time.Now()
-			for _, b := range bodies {
-				fetch(t, client, http.MethodPost, n.URL()+b.path, b.body, "")
-			}
-			direct = append(direct, time.Since(began))
-			began = time.Now()
-			fetch(t, client, http.MethodGet, front.URL+target, nil, request(target).Header.Get("Authorization"))
-			through = append(through, time.Since(began))
-			more = append(more, through[len(through)-1]-direct[len(direct)-1]) // one after the other: a busy machine is busy for both
-		}
-		a, b, c := quantile(direct, 50), quantile(through, 50), quantile(more, 50)
-		t.Logf("p50 %8.3f ms direct  %8.3f ms through the API, %6.3f ms more  %s (%d requests)", a, b, c, target, len(bodies))
-		if c > 1 && len(bodies) == 1 && testenv.Soak() {
-			t.Errorf("%s: p50 is %.3f ms more than directly", target, c)
+		told := overheard(t, c, n, auditorOf(t)(target))
+		direct, through, more := compared(t, n.URL(), front.URL, target, told)
+		_, _, own := atHand(t, c, target, told)
+		t.Logf("p50 %8.3f ms direct  %8.3f ms through the API, %6.3f ms more (%6.3f ms of answers at hand)  %s (%d requests)",
+			direct, through, more, own, target, len(told))
+		if more > 1 && testenv.Soak() {
+			t.Errorf("%s: p50 is %.3f ms more than directly", target, more)
 		}
 	}
+}
+
+// compared asks a store, and the API before it, in turn, and returns the milliseconds at p50, and those of the difference.
+func compared(t *testing.T, store, front, target string, told []told) (direct, through, more float64) {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{DisableCompression: true}}
+	defer client.CloseIdleConnections()
+	bearer := auditorOf(t)(target).Header.Get("Authorization")
+	var times [2][]time.Duration
+	var differences []time.Duration
+	ask := []func(){func() {
+		for _, r := range told {
+			fetch(t, client, http.MethodPost, store+r.path, r.body, "")
+		}
+	}, func() {
+		fetch(t, client, http.MethodGet, front+target, nil, bearer)
+	}}
+	for start := time.Now(); len(differences) < 100 && (len(differences) < 9 || time.Since(start) < 5*time.Second); {
+		for i := range ask { // either one first, in turn: a busy machine is busy for both
+			which := (i + len(differences)) % 2
+			began := time.Now()
+			ask[which]()
+			times[which] = append(times[which], time.Since(began))
+		}
+		last := len(differences)
+		differences = append(differences, times[1][last]-times[0][last])
+	}
+	return quantile(times[0], 50), quantile(times[1], 50), quantile(differences, 50)
+}
+
+// atHand is compared with a store that has the answers at hand.
+func atHand(t *testing.T, c elasticsearch.Config, target string, told []told) (direct, through, more float64) {
+	t.Helper()
+	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		for _, known := range told {
+			if known.path == r.URL.RequestURI() && bytes.Equal(known.body, body) {
+				w.Header().Set("X-Elastic-Product", "Elasticsearch")
+				w.Header().Set("Content-Type", "application/json")
+				w.Header().Set("Content-Length", strconv.Itoa(len(known.answer)))
+				_, _ = w.Write(known.answer)
+				return
+			}
+		}
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	defer store.Close()
+	c.Addresses = []string{store.URL}
+	reader, err := elasticsearch.OpenReader(c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	front := httptest.NewServer(serve(t, reader, nil))
+	defer front.Close()
+	return compared(t, store.URL, front.URL, target, told)
 }
 
 func fetch(t testing.TB, client *http.Client, method, target string, body []byte, bearer string) {
@@ -364,10 +409,10 @@ func fetch(t testing.TB, client *http.Client, method, target string, body []byte
 	}
 }
 
-// A told is a request as Elasticsearch gets it.
+// A told is a request as Elasticsearch gets it, and its answer.
 type told struct {
-	path string
-	body []byte
+	path         string
+	body, answer []byte
 }
 
 // overheard returns what is asked of Elasticsearch for a request to the API.
@@ -378,11 +423,18 @@ func overheard(t *testing.T, c elasticsearch.Config, n *estest.Node, r *http.Req
 		t.Fatal(err)
 	}
 	proxy := httputil.NewSingleHostReverseProxy(to)
+	var mu sync.Mutex
 	between := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		out = append(out, told{r.URL.RequestURI(), body})
 		r.Body = io.NopCloser(bytes.NewReader(body))
-		proxy.ServeHTTP(w, r)
+		answer := httptest.NewRecorder()
+		proxy.ServeHTTP(answer, r)
+		mu.Lock()
+		out = append(out, told{r.URL.RequestURI(), body, answer.Body.Bytes()})
+		mu.Unlock()
+		maps.Copy(w.Header(), answer.Header())
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(answer.Body.Bytes())
 	}))
 	defer between.Close()
 	c.Addresses = []string{between.URL}

@@ -43,15 +43,37 @@ func NewMatcher(q Query) (*Matcher, error) {
 
 // A Document is a document that is asked by many matchers.
 type Document struct {
-	tape tape.Tape
+	tape  tape.Tape
+	model *activity.Model
+	nodes []uint32 // by field of model: what node has found, or unknown
 }
 
-// Parse reads doc, which must stay as it is until the next call.
-func (d *Document) Parse(doc []byte) error { return d.tape.Parse(doc) }
+// unknown stands for a field that has not been looked for. Index 0 is the document itself.
+const unknown = ^uint32(0)
 
-// node finds the value of a field: its index, or 0 where there is none or null.
+// Parse reads doc, which must stay as it is until the next call.
+func (d *Document) Parse(doc []byte) error {
+	d.forget(d.model)
+	return d.tape.Parse(doc)
+}
+
+// forget begins to look for the fields of m anew.
+func (d *Document) forget(m *activity.Model) {
+	d.model, d.nodes = m, slices.Grow(d.nodes[:0], int(m.FieldCount()))[:m.FieldCount()]
+	for i := range d.nodes {
+		d.nodes[i] = unknown
+	}
+}
+
+// node finds the value of a field: its index, or 0 where there is none or null. It is looked for once for all matchers.
 func (d *Document) node(m *activity.Model, f activity.FieldID) uint32 {
-	return d.present(d.tape.At(0, m.FieldName(f)))
+	if m != d.model {
+		d.forget(m)
+	}
+	if d.nodes[f] == unknown {
+		d.nodes[f] = d.present(d.tape.At(0, m.FieldName(f)))
+	}
+	return d.nodes[f]
 }
 
 func (d *Document) present(j uint32) uint32 {

@@ -6,9 +6,12 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/oklog/ulid/v2"
+
+	"github.com/truledgr/activity-agent/internal/tape"
 )
 
 // A Follower is a store that tells what arrives. It gives each document a number when it takes it, in one part or several
@@ -130,29 +133,40 @@ func (m *Mark) expire(now time.Time) {
 	}
 }
 
-// String returns the mark as text for ParseMark.
+// String returns the mark as text for ParseMark. Each arrival has one, so it is written without encoding/json.
 func (m *Mark) String() string {
 	names := slices.SortedFunc(maps.Keys(m.Parts), func(a, b string) int {
 		return m.Parts[b].touched.Compare(m.Parts[a].touched)
 	})
-	text := markText{Parts: map[string][]int64{}}
-	if !m.Floor.IsZero() {
-		text.Floor = m.Floor.UnixMilli()
+	floor := m.Floor
+	if len(names) > textParts {
+		if t := m.Parts[names[textParts]].touched; t.After(floor) {
+			floor = t
+		}
+		names = names[:textParts]
 	}
+	b := []byte{'{'}
+	if !floor.IsZero() {
+		b = append(strconv.AppendInt(append(b, `"f":`...), floor.UnixMilli(), 10), ',')
+	}
+	b = append(b, `"p":{`...)
 	for i, name := range names {
-		p := m.Parts[name]
-		if i >= textParts {
-			text.Floor = max(text.Floor, p.touched.UnixMilli())
-			break
+		if i > 0 {
+			b = append(b, ',')
 		}
-		values := []int64{p.High, p.Term}
-		for _, h := range p.Holes {
-			values = append(values, p.High-h.Seq)
-		}
-		text.Parts[name] = values[:min(len(values), 2+textParts)]
+		b = m.Parts[name].appendText(append(tape.AppendEscaped(append(b, '"'), []byte(name)), `":`...))
 	}
-	b, _ := json.Marshal(text) // texts and numbers always encode
-	return base64.RawURLEncoding.EncodeToString(b)
+	return base64.RawURLEncoding.EncodeToString(append(b, "}}"...))
+}
+
+// appendText appends what markText.Parts has of the part.
+func (p *Part) appendText(b []byte) []byte {
+	b = strconv.AppendInt(append(b, '['), p.High, 10)
+	b = strconv.AppendInt(append(b, ','), p.Term, 10)
+	for _, h := range p.Holes[:min(len(p.Holes), textParts)] {
+		b = strconv.AppendInt(append(b, ','), p.High-h.Seq, 10)
+	}
+	return append(b, ']')
 }
 
 // markText is the form of a mark as text.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/truledgr/activity-agent/activity/search"
+	"github.com/truledgr/activity-agent/internal/tape"
 )
 
 // What arrives has the sequence numbers of Elasticsearch: each operation on a shard has one, given out by its primary. A
@@ -103,62 +105,47 @@ func (r *Reader) ends(ctx context.Context, k int, indices []string, parts map[st
 type followed struct {
 	TimedOut bool            `json:"timed_out"`
 	Error    json.RawMessage `json:"error"`
-	Shards   struct {
-		Total  int `json:"total"`
-		Failed int `json:"failed"`
-	} `json:"_shards"`
-	Hits struct {
+	Shards   shards          `json:"_shards"`
+	Hits     struct {
 		Hits []struct {
-			Index   string          `json:"_index"`
-			ID      string          `json:"_id"`
-			Seq     int64           `json:"_seq_no"`
-			Term    int64           `json:"_primary_term"`
-			Version int64           `json:"_version"`
-			Source  json.RawMessage `json:"_source"`
+			Seq  int64 `json:"_seq_no"`
+			Term int64 `json:"_primary_term"`
 		} `json:"hits"`
 	} `json:"hits"`
+}
+
+// shards are those that were asked.
+type shards struct {
+	Total  int `json:"total"`
+	Failed int `json:"failed"`
+}
+
+func (s shards) check() error {
+	if s.Failed > 0 {
+		return fmt.Errorf("follow: %d shards did not answer: look at the cluster's health", s.Failed)
+	}
+	return nil
 }
 
 func (f *followed) check() error {
 	if f.TimedOut || f.Error != nil {
 		return fmt.Errorf("follow: %w", errAnswer)
 	}
-	if f.Shards.Failed > 0 {
-		return fmt.Errorf("follow: %d shards did not answer: look at the cluster's health", f.Shards.Failed)
-	}
-	return nil
+	return f.Shards.check()
 }
 
 // Arrivals asks the first shard of every index, then the second of those that have one, and so on.
 func (r *Reader) Arrivals(ctx context.Context, m *search.Mark, n int) (arrivals []search.Arrival, more bool, err error) {
 	for k := range maxShards {
-		got, err := r.arrivalsOn(ctx, k, m, n)
+		got, there, err := r.arrivalsOn(ctx, k, m, n)
 		if err != nil {
 			return nil, false, err
 		}
-		if got.Shards.Total == 0 {
-			return arrivals, more, nil
+		if !there {
+			break
 		}
-		more = more || len(got.Hits.Hits) == n
-		for _, h := range got.Hits.Hits {
-			a := search.Arrival{Part: r.part(h.Index, k), Seq: h.Seq, Term: h.Term, Doc: h.Source}
-			var d struct {
-				Created time.Time `json:"created_at"`
-				Updated time.Time `json:"updated_at"`
-			}
-			if json.Unmarshal(h.Source, &d) != nil {
-				a.Doc = nil
-			}
-			a.Created = d.Created
-			// An amendment writes the document anew; it arrived long before, unless it was amended at once.
-			if h.Version > 1 && d.Updated.Sub(d.Created) > amendedAtOnce {
-				a.Doc = nil
-			}
-			if a.ID, err = ulid.ParseStrict(h.ID); err != nil {
-				a.Doc = nil // somebody else's
-			}
-			arrivals = append(arrivals, a)
-		}
+		more = more || len(got) == n
+		arrivals = append(arrivals, got...)
 	}
 	return arrivals, more, nil
 }
@@ -166,8 +153,9 @@ func (r *Reader) Arrivals(ctx context.Context, m *search.Mark, n int) (arrivals 
 // amendedAtOnce is how soon after it was taken an activity can be amended without having been visible before.
 const amendedAtOnce = time.Minute
 
-func (r *Reader) arrivalsOn(ctx context.Context, k int, m *search.Mark, n int) (*followed, error) {
-	answer, err := r.client.call(ctx, "follow", esapi.SearchRequest{
+// arrivalsOn asks the k-th shards; there says that an index has one.
+func (r *Reader) arrivalsOn(ctx context.Context, k int, m *search.Mark, n int) (arrivals []search.Arrival, there bool, err error) {
+	answer, err := r.ask(ctx, "follow", esapi.SearchRequest{
 		Index: r.indices(nil), Preference: onShard(k), IgnoreUnavailable: yes(), AllowNoIndices: yes(), AllowPartialSearchResults: no(),
 		Body: bytes.NewReader(encode(object{
 			"query": object{"bool": object{"filter": r.beyond(k, m)}}, "sort": []object{{"_seq_no": "asc"}}, "size": n,
@@ -175,13 +163,52 @@ func (r *Reader) arrivalsOn(ctx context.Context, k int, m *search.Mark, n int) (
 		})),
 	})
 	if err != nil {
-		return nil, question(err)
+		return nil, false, err
 	}
-	got := new(followed)
-	if json.Unmarshal(answer, got) != nil {
-		return nil, fmt.Errorf("follow: %w", errAnswer)
+	defer r.done(answer)
+	t := &answer.tape
+	var asked shards
+	if i := top(t, "_shards"); i == 0 || json.Unmarshal(t.Raw(&t.Nodes[i]), &asked) != nil {
+		return nil, false, fmt.Errorf("follow: %w", errAnswer)
 	}
-	return got, got.check()
+	if err := asked.check(); err != nil {
+		return nil, false, err
+	}
+	hits := elements(t, member(t, top(t, "hits"), "hits"))
+	arrivals = make([]search.Arrival, len(hits))
+	for i, h := range hits {
+		arrivals[i] = r.arrival(k, t, h)
+	}
+	return arrivals, asked.Total > 0, nil
+}
+
+// arrival reads a hit on a k-th shard. What is no activity of ours, and no news, has no document.
+func (r *Reader) arrival(k int, t *tape.Tape, hit uint32) search.Arrival {
+	a := search.Arrival{
+		Part: r.part(text(t, member(t, hit, "_index")), k),
+		Seq:  integer(t, member(t, hit, "_seq_no")), Term: integer(t, member(t, hit, "_primary_term")),
+	}
+	id, errID := ulid.ParseStrict(text(t, member(t, hit, "_id")))
+	source := member(t, hit, "_source")
+	created, errCreated := instantOf(t, member(t, source, "created_at"))
+	updated, errUpdated := instantOf(t, member(t, source, "updated_at"))
+	a.ID, a.Created = id, created
+	if source == 0 || errors.Join(errID, errCreated, errUpdated) != nil {
+		return a
+	}
+	// An amendment writes the document anew; it arrived long before, unless it was amended at once.
+	if integer(t, member(t, hit, "_version")) <= 1 || updated.Sub(created) <= amendedAtOnce {
+		a.Doc = bytes.Clone(t.Raw(&t.Nodes[source]))
+	}
+	return a
+}
+
+// instantOf is the value of a date; zero where there is none.
+func instantOf(t *tape.Tape, i uint32) (time.Time, error) {
+	if i == 0 || t.Nodes[i].Type == tape.Null {
+		return time.Time{}, nil
+	}
+	return time.Parse(time.RFC3339Nano, text(t, i))
 }
 
 // beyond asks for what the mark does not cover on the k-th shards.
