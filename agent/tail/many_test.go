@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 )
@@ -121,59 +120,6 @@ func systemCalls(t testing.TB) (n int) {
 	}
 	t.Error("no syscr in /proc/self/io")
 	return 0
-}
-
-// TestEventsThatAreLost: the kernel says that some are, or says nothing.
-func TestEventsThatAreLost(t *testing.T) {
-	t.Parallel()
-	t.Run("and it says so", func(t *testing.T) {
-		t.Parallel()
-		dir := t.TempDir()
-		g := start(t, dir, newMemory(), Options{PollEvery: time.Hour, ScanEvery: time.Hour})
-		until(t, func() bool { _, ok := g.IdleSince(); return ok })
-		must(t, g.notify.watcher.Remove(dir))
-		write(t, g.path("app.log"), "{\"a\":1}\n")
-		time.Sleep(50 * time.Millisecond)
-		g.notify.watcher.Errors <- fsnotify.ErrEventOverflow
-		g.wants(`{"a":1}`)
-	})
-	t.Run("and it says nothing", func(t *testing.T) {
-		t.Parallel()
-		dir := t.TempDir()
-		g := start(t, dir, newMemory(), Options{ScanEvery: 300 * time.Millisecond})
-		until(t, func() bool { _, ok := g.IdleSince(); return ok })
-		g.Tailer.mu.Lock()
-		must(t, g.notify.watcher.Remove(dir))
-		g.Tailer.mu.Unlock()
-		write(t, g.path("app.log"), "{\"a\":1}\n")
-		g.wants(`{"a":1}`)
-	})
-}
-
-func TestADirectoryThatIsMadeAnewIsWatchedAgain(t *testing.T) {
-	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "logs")
-	must(t, os.Mkdir(dir, 0o755))
-	g := start(t, dir, newMemory(), Options{})
-	until(t, func() bool { return slices.Contains(watched(g), dir) })
-	must(t, os.RemoveAll(dir))
-	must(t, os.Mkdir(dir, 0o755))
-	time.Sleep(50 * time.Millisecond)
-	until(t, func() bool { return slices.Contains(watched(g), dir) })
-	if !slices.Contains(watched(g), dir) {
-		t.Error("it is not watched")
-	}
-	write(t, g.path("app.log"), "{\"a\":1}\n")
-	g.wants(`{"a":1}`)
-}
-
-func watched(g *tailing) []string {
-	g.Tailer.mu.Lock()
-	defer g.Tailer.mu.Unlock()
-	if g.notify == nil {
-		return nil
-	}
-	return g.notify.watcher.WatchList()
 }
 
 // TestADirectoryThatCannotBeWatched is what inotify's limits come to: it is said once, and files are polled.

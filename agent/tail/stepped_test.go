@@ -173,3 +173,19 @@ func TestARotatedFileThatNoGlobNamesIsReadAfterARestart(t *testing.T) {
 		})
 	}
 }
+
+// TestALookAndABatchFallTogether: also where a poll has found what was written, and not a look. Else lines that are read with a
+// look would wait for the next batch as long again.
+func TestALookAndABatchFallTogether(t *testing.T) {
+	t.Parallel()
+	w := newStepped(t, "app.log")
+	w.write("app.log", numbered("a", 1))
+	w.passes(5 * time.Second)
+	w.write("app.log", numbered("b", 1))
+	w.lookAt = w.now.Add(w.Tailer.o.Gather) // as when the write has been told of
+	w.pollAt = w.now
+	w.step()
+	if w.next == nil || !w.lookAt.Equal(w.now.Add(w.Tailer.o.Linger)) {
+		t.Errorf("handed over: %v; the next look is in %v, want %v", w.next != nil, w.lookAt.Sub(w.now), w.Tailer.o.Linger)
+	}
+}

@@ -44,10 +44,14 @@ type Options struct {
 	// BatchRecords is about how many records a batch is handed over with at most, full or not: what is made of a record is
 	// often larger than the record. 4096.
 	BatchRecords int
-	Pool         int           // how many batches circulate; 3
-	Linger       time.Duration // how long a batch that is not full waits for more; 40ms
-	PollEvery    time.Duration // how often open files are looked at; 1s
-	ScanEvery    time.Duration // how often the globs are expanded; 5s
+	Pool         int // how many batches circulate; 3
+	// Linger is the least time between two batches that are not full, and between two looks at what is written; 90ms. After
+	// that long without a line, the next one waits for Gather only.
+	Linger time.Duration
+	// Gather is how long the first lines after a pause wait for those that are written with them; 10ms, or Linger if that is less.
+	Gather    time.Duration
+	PollEvery time.Duration // how often open files are looked at; 1s
+	ScanEvery time.Duration // how often the globs are expanded; 5s
 	// QuietAfter is how long a file must not have changed until nothing more is expected: of a file whose name is gone,
 	// and of a record whose last line has not come; 5s.
 	QuietAfter time.Duration
@@ -74,7 +78,8 @@ func (o *Options) setDefaults() {
 	setDefault(&o.BatchRecords, 4096)
 	setDefault(&o.Pool, 3)
 	setDefault(&o.OpenFiles, 256)
-	setDefault(&o.Linger, 40*time.Millisecond)
+	setDefault(&o.Linger, 90*time.Millisecond)
+	setDefault(&o.Gather, min(10*time.Millisecond, o.Linger))
 	setDefault(&o.PollEvery, time.Second)
 	setDefault(&o.ScanEvery, 5*time.Second)
 	setDefault(&o.QuietAfter, 5*time.Second)
@@ -134,6 +139,8 @@ type Tailer struct {
 	next     *pipeline.Raw // filled, to be handed over
 
 	scanAt, pollAt time.Time // when to look again
+	lookAt         time.Time // when to take notifications of writes; zero when the next one wakes
+	handedAt       time.Time // when the last batch was handed over that was not full
 	scanned        bool
 	scannedAt      time.Time
 	draining       bool
@@ -297,7 +304,7 @@ func (t *Tailer) Run(ctx context.Context) error {
 		timer.Reset(t.wait())
 		t.mu.Unlock()
 		var taken *pipeline.Raw
-		var sent, asked, woken bool
+		var sent, asked, named, written bool
 		select {
 		case <-ctx.Done():
 		case out <- next:
@@ -305,8 +312,10 @@ func (t *Tailer) Run(ctx context.Context) error {
 		case taken = <-free:
 		case <-drain:
 			asked = true
-		case <-t.notify.wake:
-			woken = true
+		case <-t.notify.named:
+			named = true
+		case <-t.notify.written:
+			written = true
 		case <-t.changed:
 		case <-timer.C:
 		}
@@ -321,8 +330,10 @@ func (t *Tailer) Run(ctx context.Context) error {
 			t.cur = taken
 		case asked:
 			t.startDrain()
-		case woken:
-			t.look()
+		case named:
+			t.scanSoon()
+		case written && t.lookAt.IsZero():
+			t.lookAt = t.o.Now().Add(t.o.Gather)
 		}
 	}
 }
@@ -347,8 +358,11 @@ func (t *Tailer) wait() time.Duration {
 	if t.pollAt.Before(until) {
 		until = t.pollAt
 	}
-	if l := t.curSince.Add(t.o.Linger); t.next == nil && t.filled() && l.Before(until) {
+	if l := t.due(); t.next == nil && t.filled() && l.Before(until) {
 		until = l
+	}
+	if !t.lookAt.IsZero() && t.lookAt.Before(until) {
+		until = t.lookAt
 	}
 	for _, f := range t.waiting {
 		if l := f.hold.since.Add(t.o.JoinWait); l.Before(until) {
@@ -356,6 +370,14 @@ func (t *Tailer) wait() time.Duration {
 		}
 	}
 	return max(until.Sub(t.o.Now()), 0)
+}
+
+// due is when the batch being filled is handed over, full or not. Where there is more to read, it waits for that.
+func (t *Tailer) due() time.Time {
+	if len(t.ring) > 0 {
+		return t.curSince.Add(t.o.Linger)
+	}
+	return t.handedAt.Add(t.o.Linger)
 }
 
 // step does what is due: look for files, look at files, read until a batch is full or every file is at its end, and
@@ -369,6 +391,9 @@ func (t *Tailer) step() {
 	if !now.Before(t.pollAt) {
 		t.poll()
 		t.pollAt = t.o.Now().Add(t.o.PollEvery)
+	}
+	if !t.lookAt.IsZero() && !now.Before(t.lookAt) {
+		t.look(now)
 	}
 	t.settleHolds(t.o.Now())
 	for t.next == nil && len(t.ring) > 0 && t.o.Now().Before(t.scanAt) {
@@ -385,8 +410,12 @@ func (t *Tailer) step() {
 	if t.next == nil && t.draining && len(t.ring) == 0 {
 		t.finished = t.finishRemainders()
 	}
-	if t.next == nil && t.filled() && (t.draining && len(t.ring) == 0 || !t.o.Now().Before(t.curSince.Add(t.o.Linger))) {
+	if t.next == nil && t.filled() && (t.draining && len(t.ring) == 0 || !t.o.Now().Before(t.due())) {
 		t.handOver()
+		t.handedAt = now
+		if !t.lookAt.IsZero() {
+			t.lookAt = now.Add(t.o.Linger) // what is read with the next look is due then
+		}
 	}
 }
 
@@ -400,19 +429,28 @@ func (t *Tailer) startDrain() {
 	}
 }
 
-// look does what a notification asks for.
-func (t *Tailer) look() {
-	paths, scan := t.notify.take()
-	for _, path := range paths {
+// look takes the notifications of writes. While there are some, they are taken from time to time and wake nobody.
+func (t *Tailer) look(now time.Time) {
+	paths, lost := t.notify.writes()
+	for path := range paths {
 		if f := t.byPath(path); f != nil {
 			t.check(f)
 		} else if t.refused[path] == "" && t.inputOf(path) != nil {
-			scan = true
+			lost = true
 		}
 	}
-	if next := t.scannedAt.Add(scanPause); scan && next.Before(t.scanAt) {
-		t.scanAt = next
-		t.pollAt = next
+	if lost {
+		t.scanSoon()
+	}
+	if t.lookAt = now.Add(t.o.Linger); len(paths) == 0 && !lost {
+		t.lookAt = time.Time{}
+	}
+}
+
+// scanSoon has the next scan come earlier.
+func (t *Tailer) scanSoon() {
+	if next := t.scannedAt.Add(scanPause); next.Before(t.scanAt) {
+		t.scanAt, t.pollAt = next, next
 	}
 }
 
