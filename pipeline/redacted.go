@@ -497,7 +497,8 @@ func (w *writer) array(i uint32, v redact.Verdict) {
 	end := w.t.Nodes[i].Next
 	pairs := w.headerPairs()
 	index, wrote := int32(0), false
-	announced := false // the string before this element says that it is a secret
+	announced := false // what comes before this element says that it is a secret
+	var command redact.Command
 	for j := i + 1; j < end; j = w.t.Nodes[j].Next {
 		n := &w.t.Nodes[j]
 		at := len(w.out)
@@ -506,7 +507,8 @@ func (w *writer) array(i uint32, v redact.Verdict) {
 		}
 		w.push(segment{index: index})
 		sub := w.verdict(v, n, nil)
-		if announced && sub == redact.None && n.Type != tape.Object {
+		secret, next := w.argument(&command, n)
+		if (announced || secret) && sub == redact.None && n.Type != tape.Object {
 			sub = redact.Redact
 		}
 		if w.value(j, sub) {
@@ -515,10 +517,21 @@ func (w *writer) array(i uint32, v redact.Verdict) {
 			w.out = w.out[:at]
 		}
 		w.pop()
-		announced = w.announces(n, w.t.Nodes[i].Children, index, pairs)
+		announced = next || w.announces(n, w.t.Nodes[i].Children, index, pairs)
 		index++
 	}
 	w.out = append(w.out, ']')
+}
+
+// argument reads an element as one of a command's.
+func (w *writer) argument(c *redact.Command, n *tape.Node) (secret, next bool) {
+	if n.Type != tape.String || n.Hi-n.Lo < 2 {
+		return false, false
+	}
+	mark := len(w.scratch)
+	s, scratch := w.t.Text(n, w.scratch)
+	w.scratch = scratch[:mark]
+	return c.Argument(s)
 }
 
 // headerPairs reports whether the array under way may be names and values in turn: an element of an array

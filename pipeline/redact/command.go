@@ -22,6 +22,7 @@ var commands = map[string]options{
 	"sqlcmd": {letters: "P"}, "bcp": {letters: "P"}, "mssql-cli": {letters: "P"}, "zip": {letters: "P"}, "unzip": {letters: "P"},
 	"ipmitool": {letters: "P"}, "snmpwalk": {letters: "cAX"}, "snmpget": {letters: "cAX"}, "snmpset": {letters: "cAX"},
 	"docker": {letters: "p", after: "login"}, "podman": {letters: "p", after: "login"}, "helm": {letters: "p", after: "login"},
+	"openssl": {letters: "k", after: "enc"},
 	"nerdctl": {letters: "p", after: "login"}, "az": {letters: "p", after: "login"}, "oras": {letters: "p", after: "login"},
 }
 
@@ -45,7 +46,7 @@ func (s *scan) option(i int) int {
 		return s.flag(i + 1)
 	}
 	switch text[i+1] {
-	case 'p', 'P', 'a', 'w', 's', 'c', 'A', 'X':
+	case 'p', 'P', 'a', 'w', 's', 'c', 'A', 'X', 'k':
 		return s.letter(i, end)
 	case 'u': // curl -ukim:…
 		if bytes.Contains(text[max(0, i-maxCommand):i], []byte("curl ")) {
@@ -87,6 +88,28 @@ func hasLetter(letters string, c byte) bool {
 		}
 	}
 	return false
+}
+
+// A Command reads the arguments of a program one after the other: ["mysql", "-uroot", "-pSecret7"].
+type Command struct {
+	takes options
+	due   bool // its letters mean something: what has to stand before them has come
+}
+
+// Argument reads the next one. It reports whether there is a secret in it, and whether the one after it is a secret.
+func (c *Command) Argument(arg []byte) (secret, next bool) {
+	if o, ok := commands[string(arg[bytes.LastIndexByte(arg, '/')+1:])]; ok {
+		*c = Command{takes: o, due: o.after == ""}
+		return false, false
+	}
+	c.due = c.due || c.takes.after != "" && string(arg) == c.takes.after
+	switch {
+	case !c.due || len(arg) < 2 || arg[0] != '-' || !hasLetter(c.takes.letters, arg[1]):
+		return false, false
+	case len(arg) == 2:
+		return false, !c.takes.attached
+	}
+	return !placeholder(arg[2:]), false
 }
 
 // command finds the last program of the table in the words of the command line before i.

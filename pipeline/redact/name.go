@@ -387,6 +387,7 @@ func (b *wordBuffer) firstWord(key []byte) []byte {
 // byWords decides by the vocabulary, from the last word on: Redact, Likely or None.
 func byWords(key []byte) Verdict {
 	var b, before wordBuffer
+	whole := key
 	for len(key) > 0 {
 		w, rest := b.lastWord(key)
 		e, ok := vocabulary[string(w)]
@@ -413,6 +414,16 @@ func byWords(key []byte) Verdict {
 			return Redact
 		}
 		return likelyHead(w, prev)
+	}
+	return repeated(whole)
+}
+
+// repeated decides on a name that only says in what form it is. The second of the two fields of a form is one.
+func repeated(key []byte) Verdict {
+	var b wordBuffer
+	switch w, _ := b.lastWord(key); string(w) {
+	case "confirm", "confirmation", "repeat", "again", "retype", "verify":
+		return Likely
 	}
 	return None
 }

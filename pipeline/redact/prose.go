@@ -141,6 +141,9 @@ func linked(text []byte, i int) (at, link int) {
 			}
 			others--
 		}
+		if link == said && hasAt(text, end, ": ") { // "is: hunter2"
+			return end + 2, link
+		}
 		if end >= len(text) || text[end] != ' ' {
 			return at, link
 		}
@@ -205,17 +208,20 @@ func wordBefore(text []byte, i int) string {
 	return string(fold(&b, text[back(text, end, max(0, end-24), isAlpha):end]))
 }
 
-// toldCode looks at a run of digits for a code that a sentence tells: "Your verification code is 482913".
+// toldCode looks at a run of digits for a code that a sentence tells: "Your verification code is 482913", "OTP 482913 sent".
 func (s *scan) toldCode(i, end int) int {
 	text := s.text
-	if n := end - i; n < 4 || n > 8 || i < 7 || text[i-1] != ' ' || continued(text, end) {
+	if n := end - i; n < 4 || n > 8 || i < 4 || text[i-1] != ' ' || continued(text, end) {
 		return 0
 	}
-	k := back(text, i-1, i-5, isAlpha)
-	if w := text[k : i-1]; string(w) != "is" && string(w) != "ist" && string(w) != "lautet" || text[k-1] != ' ' {
+	k := i - 1 // the end of what the code is called
+	switch wordBefore(text, i) {
+	case "is", "ist", "lautet":
+		k = back(text, back(text, k, 0, isAlpha), 0, isSpace)
+	case "otp", "totp", "pin", "code", "passcode":
+	default:
 		return 0
 	}
-	k--
 	start := k
 	for lo := max(0, k-40); start > lo && (is(text[start-1], isKey) || text[start-1] == ' '); start-- {
 	}

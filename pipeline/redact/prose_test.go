@@ -36,6 +36,10 @@ func TestSentencesAndCommandsThatGiveSecretsAway(t *testing.T) {
 		"vault write auth app/api-token k3v9q0z7m1x5c8b2n4":                        "vault write auth app/api-token [REDACTED]",
 		`calling user.setPassword("tr0ub4dor")`:                                    `calling user.setPassword("[REDACTED]")`,
 		`client.with_api_key('tr0ub4dor').go()`:                                    `client.with_api_key('[REDACTED]').go()`,
+		"your temporary password is: tr0ub4dor.":                                   "your temporary password is: [REDACTED].",
+		"OTP 771204 sent to user":                                                  "OTP [REDACTED] sent to user",
+		"login verification code 771204 sent":                                      "login verification code [REDACTED] sent",
+		"openssl enc -aes-256-cbc -k tr0ub4dor -in f":                              "openssl enc -aes-256-cbc -k [REDACTED] -in f",
 		`password("tr0ub4dor")`:                                                    `password("[REDACTED]")`,
 	} {
 		if got := masked(r, text); got != want {
@@ -54,7 +58,8 @@ func TestSentencesThatGiveNothingAway(t *testing.T) {
 		"password is set to expire in 30 days", "password set to never expire", "password changed to comply with policy", "the password is compromised",
 		"password authentication failed for user kim", "password reset link sent", "password is case-sensitive", "the password is 12 characters long",
 		"the primary key is order_id2", "cache key is k3v9q0z7m1x5c8b2n4", "foreign key is violated", "the key is missing", "token is expired",
-		"the error code is 5001", "exit code is 1370", "zip code is 90210", "docker run -p 8080:80 nginx", "cp -p a b", "mkdir -p /srv/data",
+		"the error code is 5001", "the password is: required", "error code 5001 from upstream", "exit code 1370", "HTTP status code 5003",
+		"used 4096 token 8192 of context", "openssl version -k", "openssl s_client -connect h:443", "the code 4031 means busy", "exit code is 1370", "zip code is 90210", "docker run -p 8080:80 nginx", "cp -p a b", "mkdir -p /srv/data",
 		"mysql -h db -u root -p shop", "tar -p -a -w x", "ssh -p 2222 host", "netstat -a -p tcp", "kubectl logs -p api-0 -c app", "mysql --help -P 3306",
 		"network is unreachable", "keyword is new", "he spoke for hours", "a wooden keyboard", "the password", "password ", "password is", "key is ",
 		`checkPassword("kim")`, `password()`, `password(kim)`, `resetPassword("kim@host")`, `setPassword(x)`, `setPassword("")`, "set api_key to rotate",

@@ -143,9 +143,9 @@ func isID(text []byte) bool {
 func isCapital(c byte) bool { return is(c, isUpper) }
 
 // isHash reports whether all of text is a short hexadecimal number in lower case, with a letter among its first digits:
-// of 15 to 31 digits, since keys are longer.
+// of 15 to 31 digits, since keys are longer. One that begins like an IBAN may be one.
 func isHash(text []byte) bool {
-	if len(text) < minToken || len(text) >= 32 {
+	if len(text) < minToken || len(text) >= 32 || span(text[:2], 0, isAlpha) == 2 && span(text[:4], 2, isNumeral) == 4 {
 		return false
 	}
 	for _, c := range text {

@@ -225,6 +225,9 @@ var vendorTokens = []vendorToken{
 	{VendorToken, "sb_secret_", words, 24, 64, nil},               //
 	{VendorToken, "nfp_", alnum, 36, 64, nil},                     // https://docs.netlify.com/api/get-started/
 	{VendorToken, "vercel_blob_rw_", words, 30, 80, nil},          // https://vercel.com/docs/storage/vercel-blob
+	{VendorToken, "cio", alnum, 32, 32, mixed},                    // https://crates.io/settings/tokens
+	{VendorToken, "rnd_", alnum, 28, 40, mixed},                   // https://api-docs.render.com/reference/authentication
+	{VendorToken, "AKID", alnum, 28, 36, mixed},                   // Tencent Cloud: SecretId
 	{VendorToken, "cio_", words, 40, 64, mixed},                   // Cargo: "Publishing", tokens
 	{VendorToken, "phc_", alnum, 40, 50, nil},                     // https://posthog.com/docs/api
 	{VendorToken, "phx_", words, 40, 50, nil},                     //
