@@ -105,7 +105,7 @@ func (s *site) assertKinds(lines int) {
 func TestElasticsearchIsDownWhileMuchWaits(t *testing.T) {
 	lines, down := 60_000, 8*time.Second
 	if testenv.Soak() {
-		lines, down = 1_500_000, time.Minute
+		lines, down = 1_500_000, 5*time.Minute
 	}
 	if testing.Short() {
 		t.Skip("takes a while; run without -short")

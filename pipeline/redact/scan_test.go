@@ -341,7 +341,7 @@ func TestAGlanceOverlooksNothing(t *testing.T) {
 		}
 	}
 	checkGlance(t, each[0], []byte("bf202d55733f3829d422b16f3257")) // a hash to look at, and an IBAN of Burkina Faso
-	for range texts { // what an identifier may look like
+	for range texts {                                               // what an identifier may look like
 		text = text[:0]
 		for range 8 + rnd.IntN(40) {
 			text = append(text, "0123456789abcdef-"[rnd.IntN(16+rnd.IntN(2))])
