@@ -28,9 +28,9 @@ type AdminServer struct {
 	listener net.Listener
 }
 
-// ListenAdmin binds the admin listener, so that an address in use is an error at the start.
-func ListenAdmin(c Admin, a *Agent, version string) (*AdminServer, error) {
-	s, err := ListenProbes(c.Listen, adminHandler(a, version), a.log)
+// ListenAdmin binds the admin listener, so that an address in use is an error at the start. more is metrics beside the agent's.
+func ListenAdmin(c Admin, a *Agent, version string, more ...prometheus.Collector) (*AdminServer, error) {
+	s, err := ListenProbes(c.Listen, adminHandler(a, version, more...), a.log)
 	if err != nil {
 		return nil, fmt.Errorf("admin.listen: %w; choose another address, or \"\" to switch it off", err)
 	}
@@ -86,8 +86,9 @@ func served(err error) error {
 
 // adminHandler: liveness fails only when the agent itself is stuck, and readiness follows the start alone, because a
 // sidecar's readiness counts for its whole pod. What else is wrong is in /healthz and in the metrics.
-func adminHandler(a *Agent, version string) http.Handler {
+func adminHandler(a *Agent, version string, more ...prometheus.Collector) http.Handler {
 	reg := prometheus.NewRegistry()
+	reg.MustRegister(more...)
 	reg.MustRegister(&collector{agent: a, version: version}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	started := func(w http.ResponseWriter, _ *http.Request) {
 		if !a.Started() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"github.com/truledgr/activity-agent/api"
@@ -14,8 +15,9 @@ import (
 // A reading is the read API beside an agent that runs, where there is one.
 type reading struct {
 	log      *zap.Logger
-	recorder api.Recorder       // the agent's; nil where the read API is not wanted
-	stop     context.CancelFunc // nil where there is none
+	took     *prometheus.HistogramVec // how long requests took, also before a reload
+	recorder api.Recorder             // the agent's; nil where the read API is not wanted
+	stop     context.CancelFunc       // nil where there is none
 	done     chan struct{}
 }
 
@@ -36,7 +38,7 @@ func (r *reading) begin(c *config.Config) error {
 	if r.recorder == nil {
 		return nil
 	}
-	served, err := openReadAPI(c, r.log, r.recorder, nil)
+	served, err := openReadAPI(c, r.log, r.recorder, r.took)
 	if err != nil {
 		return err
 	}

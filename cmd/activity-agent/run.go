@@ -19,6 +19,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/truledgr/activity-agent/agent"
+	"github.com/truledgr/activity-agent/api"
 	"github.com/truledgr/activity-agent/config"
 )
 
@@ -106,7 +107,7 @@ func (p *program) run(ctx context.Context, c *config.Config, o runOptions) error
 		log.Info("the garbage collector keeps to a part of the container's memory; GOMEMLIMIT sets another limit", zap.Int64("bytes", memory))
 	}
 	began := time.Now()
-	r := &reloader{p: p, path: o.configPath, current: c, agent: a, level: level, log: log, reading: &reading{log: log}}
+	r := &reloader{p: p, path: o.configPath, current: c, agent: a, level: level, log: log, reading: &reading{log: log, took: api.NewTook()}}
 	if reads {
 		r.reading.recorder = a.Intake()
 	}
@@ -137,7 +138,7 @@ func (p *program) serve(ctx context.Context, c *config.Config, a *agent.Agent, r
 	defer r.reading.end()
 	var g errgroup.Group
 	if c.Admin.Listen != "" {
-		switch admin, err := agent.ListenAdmin(c.Admin, a, version); {
+		switch admin, err := agent.ListenAdmin(c.Admin, a, version, r.reading.took); {
 		case err == nil:
 			log.Info("admin listener", zap.String("address", admin.Addr()))
 			g.Go(func() error { return admin.Serve(around) })

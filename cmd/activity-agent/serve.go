@@ -102,7 +102,7 @@ type readAPI struct {
 	close    func() error // the store
 }
 
-// openReadAPI opens the store and binds api.listen. took may be nil.
+// openReadAPI opens the store and binds api.listen. took takes how long requests took.
 func openReadAPI(c *config.Config, log *zap.Logger, recorder api.Recorder, took *prometheus.HistogramVec) (*readAPI, error) {
 	pseudonym, err := pseudonymiser(c.Pipeline.Redact, c.Model())
 	if err != nil {

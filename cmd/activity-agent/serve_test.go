@@ -224,6 +224,9 @@ func TestRunServesTheReadAPI(t *testing.T) {
 		code, body := ask(t, address, strings.TrimSpace(key))
 		return code == 200 && strings.Contains(body, `"total":5,`) && !strings.Contains(body, "u-1042")
 	})
+	if m := r.metrics(); m[`api_request_seconds_count{route="/activities",status="200"}`] < 2 {
+		t.Errorf("not all requests are in the metrics: %v", m)
+	}
 	r.stop()
 }
 
