@@ -35,10 +35,12 @@ func merge(into, patch, redacted map[string]any) map[string]any {
 		if v == nil {
 			delete(into, name)
 		}
-		// An object of nulls alone is nothing that the pipeline keeps.
+		// An object that is empty, or of nulls alone, is nothing that the pipeline keeps. It replaces what is no object, and where
+		// there was nothing, nothing comes: its name has not been through the pipeline.
 		asked, isObject := v.(map[string]any)
-		if before, was := into[name].(map[string]any); isObject && was && redacted[name] == nil {
-			into[name] = merge(before, asked, nil)
+		if before, there := into[name]; isObject && there && redacted[name] == nil {
+			below, _ := before.(map[string]any)
+			into[name] = merge(below, asked, nil)
 		}
 	}
 	for name, v := range redacted {
