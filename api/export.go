@@ -76,6 +76,7 @@ func exportAnswer(v *view, w *stream, r *http.Request, now time.Time) error {
 			if err := out.Write(item); err != nil {
 				return err
 			}
+			v.sent++
 		}
 		return out.Flush()
 	})

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -172,12 +173,30 @@ type notebook struct {
 	mu    sync.Mutex
 	notes []json.RawMessage
 	err   error // of every record
+	after int   // … after so many
+}
+
+// all returns the notes, while there may be more.
+func (n *notebook) all() []json.RawMessage {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.notes)
+}
+
+// refuseAfter lets records fail after the first ones.
+func (n *notebook) refuseAfter(records int, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.after, n.err = records, err
 }
 
 func (n *notebook) Record(_ context.Context, _ activity.Kind, doc []byte) (ulid.ULID, [32]byte, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.notes = append(n.notes, doc)
+	if len(n.notes) <= n.after {
+		return ulid.Make(), sha256.Sum256(doc), nil
+	}
 	return ulid.Make(), sha256.Sum256(doc), n.err
 }
 

@@ -74,9 +74,9 @@ func liveAnswer(v *view, w *stream, r *http.Request, now time.Time) error {
 	}
 	defer sub.Close()
 	if !upgrade {
-		return serveEvents(w, r, sub, q.Fields, v.still)
+		return serveEvents(w, r, sub, q.Fields, v)
 	}
-	return serveSocket(w, r, sub, q.Fields, v.still)
+	return serveSocket(w, r, sub, q.Fields, v)
 }
 
 // liveQuestion reads the parameters. There are no pages here.
@@ -98,9 +98,8 @@ func liveQuestion(m *activity.Model, r *http.Request, now time.Time) (q search.Q
 	return q, after, err
 }
 
-// follow sends the events of sub to c until either ends, and returns why. still is asked now and then whether the caller may
-// go on.
-func follow(ctx context.Context, sub *live.Subscription, c channel, fields []string, still func() error) error {
+// follow sends the events of sub to c until either ends, and returns why. It is asked now and then whether the caller may go on.
+func follow(ctx context.Context, sub *live.Subscription, c channel, fields []string, v *view) error {
 	if err := c.event(sub.Mark(), nil); err != nil {
 		return err
 	}
@@ -110,7 +109,7 @@ func follow(ctx context.Context, sub *live.Subscription, c channel, fields []str
 		e, err := sub.Next(wait)
 		cancel()
 		if time.Since(asked) > askAgain {
-			if still() != nil {
+			if v.still() != nil {
 				return errNoLonger
 			}
 			asked = time.Now()
@@ -126,6 +125,9 @@ func follow(ctx context.Context, sub *live.Subscription, c channel, fields []str
 			var doc json.RawMessage
 			if doc, err = selector.Select(e.Doc); err == nil {
 				err = c.event(e.Mark, doc)
+			}
+			if err == nil {
+				v.sent++
 			}
 		}
 		if err != nil {
@@ -154,7 +156,7 @@ func endReason(err error) string {
 }
 
 // serveEvents speaks server-sent events.
-func serveEvents(w *stream, r *http.Request, sub *live.Subscription, fields []string, still func() error) error {
+func serveEvents(w *stream, r *http.Request, sub *live.Subscription, fields []string, v *view) error {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // proxies send at once
 	w.WriteHeader(http.StatusOK)
@@ -162,7 +164,7 @@ func serveEvents(w *stream, r *http.Request, sub *live.Subscription, fields []st
 		return nil
 	}
 	c := &eventStream{w: w}
-	err := follow(r.Context(), sub, c, fields, still)
+	err := follow(r.Context(), sub, c, fields, v)
 	if errors.Is(err, context.Canceled) {
 		err = errGone
 	}
@@ -232,7 +234,7 @@ func (s *stream) originAllowed(r *http.Request) bool {
 }
 
 // serveSocket speaks WebSocket (RFC 6455): one JSON object a message.
-func serveSocket(w *stream, r *http.Request, sub *live.Subscription, fields []string, still func() error) error {
+func serveSocket(w *stream, r *http.Request, sub *live.Subscription, fields []string, v *view) error {
 	w.began = true                                                                                                            // Accept answers, also where it refuses
 	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{protocol}, InsecureSkipVerify: true}) // originAllowed has verified
 	if err != nil {
@@ -245,7 +247,7 @@ func serveSocket(w *stream, r *http.Request, sub *live.Subscription, fields []st
 	defer cancel(nil)
 	defer context.AfterFunc(there, func() { cancel(errGone) })()
 	c := &socket{conn, there}
-	err = follow(ctx, sub, c, fields, still)
+	err = follow(ctx, sub, c, fields, v)
 	w.end = err.Error()
 	if !errors.Is(err, errGone) {
 		c.end(endReason(err))

@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
+	"regexp"
 	"strings"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 	"go.uber.org/zap"
@@ -90,7 +93,7 @@ func (v *view) readTrace(m *match, shown int) trace {
 		t.RecordCount = &shown
 	}
 	if user := m.request.PathValue("user_id"); user != "" {
-		t.EntityType, t.EntityID = "user", user
+		t.EntityType, t.EntityID = "user", v.stored(user)
 	} else if id := m.request.PathValue("id"); id != "" {
 		t.EntityType, t.EntityID = "activity", id
 		if sort := m.request.PathValue("type"); sort != "" {
@@ -98,18 +101,68 @@ func (v *view) readTrace(m *match, shown int) trace {
 		}
 	}
 	if params, err := parameters(m.request); err == nil && len(params) > 0 {
-		t.QueryParams = params
+		t.QueryParams = v.storedParams(params)
 	}
 	return t
 }
 
+// pseudonymForm is that of pseudonyms in documents.
+var pseudonymForm = regexp.MustCompile(`^hash:[a-z2-7]{26}$`)
+
+// stored is the name of a user as documents have it, which is also how callers should ask for it.
+func (v *view) stored(name string) string {
+	if v.pseudonym == nil || pseudonymForm.MatchString(name) {
+		return name
+	}
+	return v.pseudonym(name)
+}
+
+// storedParams are the parameters with users as documents name them. Under the name user_id the pipeline would make a pseudonym
+// of a pseudonym, so equality has another name in what is recorded, and names under other operators would stay as they are.
+func (v *view) storedParams(params url.Values) url.Values {
+	if v.pseudonym == nil {
+		return params
+	}
+	out := url.Values{}
+	for name, values := range params {
+		switch field, op, _ := strings.Cut(name, "."); {
+		case field != activity.UserID.Name() || op == "exists":
+			out[name] = append(out[name], values...)
+			continue
+		case op == "":
+			name += ".pseudonym"
+		}
+		for _, value := range values {
+			out[name] = append(out[name], v.stored(value))
+		}
+	}
+	return out
+}
+
 // recordRead records that the caller reads what others did, before anything of it is shown.
 func (s *Server) recordRead(ctx context.Context, v *view, m *match, shown int) error {
+	return s.recordTrace(ctx, v, m, v.readTrace(m, shown))
+}
+
+// endTime is how long the record of a streamed answer's end may take.
+const endTime = 10 * time.Second
+
+// recordEnd records how many activities a streamed answer had, whichever way it ended: the client may be gone.
+func (s *Server) recordEnd(ctx context.Context, v *view, m *match) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTime)
+	defer cancel()
+	t := v.readTrace(m, v.sent)
+	t.ActivityType = "activities_read_ended"
+	t.Description = fmt.Sprintf("%s was sent %d %s by %s", t.PermissionLevel, v.sent, table, t.Endpoint)
+	return s.recordTrace(ctx, v, m, t)
+}
+
+func (s *Server) recordTrace(ctx context.Context, v *view, m *match, t trace) error {
 	if s.o.Config.RecordReads == RecordOff {
 		return nil
 	}
 	err := func() error {
-		doc, err := json.Marshal(v.readTrace(m, shown))
+		doc, err := json.Marshal(t)
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -21,6 +22,7 @@ import (
 	"github.com/truledgr/activity-agent/api/access"
 	"github.com/truledgr/activity-agent/internal/testenv"
 	"github.com/truledgr/activity-agent/pipeline"
+	"github.com/truledgr/activity-agent/pipeline/redact"
 	"github.com/truledgr/activity-agent/sinks/sqlite"
 )
 
@@ -69,9 +71,12 @@ func TestReadingWhatOthersDidIsRecorded(t *testing.T) {
 			t.Fatalf("%s: %d %s", target, w.Code, w.Body)
 		}
 	}
-	docs := recorded(t, records, activity.DataAccess, 8)
+	docs := recorded(t, records, activity.DataAccess, 9)
+	if end := docs[8]; end["activity_type"] != "activities_read_ended" || end["record_count"] != 2.0 || end["endpoint"] != "/activities/export" || end["request_id"] != docs[7]["request_id"] {
+		t.Errorf("the end of an export: %v", end)
+	}
 	for i, d := range docs {
-		if d["user_id"] != "zoe" || d["tenant_id"] != "acme" || d["activity_type"] != "activities_read" || d["permission_level"] != "auditor" ||
+		if d["user_id"] != "zoe" || d["tenant_id"] != "acme" || i < 8 && d["activity_type"] != "activities_read" || d["permission_level"] != "auditor" ||
 			d["table_name"] != "activities" || d["operation"] != "read" || d["request_id"] == nil || d["endpoint"] == nil || d["ip_address"] == nil {
 			t.Errorf("record %d: %v", i, d)
 		}
@@ -84,6 +89,105 @@ func TestReadingWhatOthersDidIsRecorded(t *testing.T) {
 	}
 	if text, _ := json.Marshal(docs); strings.Contains(string(text), "hunter2") || !strings.Contains(string(text), `"group_by":["user_id"]`) {
 		t.Errorf("questions: %s", text)
+	}
+}
+
+// TestTheEndOfAStreamIsRecorded: how many activities were sent, also where the client goes away; and an export whose end cannot be
+// recorded breaks off.
+func TestTheEndOfAStreamIsRecorded(t *testing.T) {
+	t.Parallel()
+	src := newSource(t, "sqlite")
+	var n notebook
+	s := serve(t, src.store, func(o *Options) { o.Recorder = &n })
+	base := hosted(t, s)
+	admin := token(t, jwt.MapClaims{"sub": "zoe", "roles": "admin"})
+	last := func(records int) (d struct {
+		ActivityType string `json:"activity_type"`
+		RecordCount  int    `json:"record_count"`
+	}) {
+		t.Helper()
+		for deadline := time.Now().Add(testenv.Budget(t, 30*time.Second)); len(n.all()) < records && time.Now().Before(deadline); {
+			time.Sleep(5 * time.Millisecond)
+		}
+		all := n.all()
+		if len(all) != records {
+			t.Fatalf("%d records, want %d: %s", len(all), records, all)
+		}
+		if err := json.Unmarshal(all[records-1], &d); err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	for i, open := range []opener{readEvents, readSocket} {
+		r := open(t, base, "", admin, "")
+		src.add(person{"ann", ""}, person{"bob", ""}, person{"eve", ""})
+		for came := 0; came < 3; {
+			if e := <-r.events; e.Activity != nil {
+				came++
+			}
+		}
+		r.stop()
+		if end := last(2 + 2*i); end.ActivityType != "activities_read_ended" || end.RecordCount != 3 {
+			t.Errorf("live reader %d: %+v", i, end)
+		}
+	}
+	if get(s, "/activities/export?format=csv", admin); last(6).RecordCount != 6 {
+		t.Errorf("an export: %+v", last(6))
+	}
+	n.refuseAfter(7, errors.New("the disk is full"))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/activities/export", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+admin)
+	answer, err := http.DefaultClient.Do(r)
+	if err == nil {
+		_, err = io.ReadAll(answer.Body)
+		_ = answer.Body.Close()
+	}
+	if err == nil || len(n.all()) != 8 {
+		t.Errorf("an export whose end is not recorded ends well, after %d records", len(n.all()))
+	}
+}
+
+// TestNamesInRecordsAreAsDocumentsHaveThem: where identities are hashed, a question has pseudonyms, and they stay as they are; who
+// asks under a name is recorded to have asked under the pseudonym.
+func TestNamesInRecordsAreAsDocumentsHaveThem(t *testing.T) {
+	t.Parallel()
+	c := redact.DefaultConfig()
+	c.Identity, c.HashKey = "hash", strings.Repeat("k", 32)
+	rules, err := redact.Compile(c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pseudonym := func(user string) string {
+		var r redact.Replacer
+		return string(r.AppendValue(rules.For(activity.Plain), nil, []byte(user), redact.Identify))
+	}
+	recorder, records := recorderOf(t, func(p *pipeline.Config) { p.Redact = c })
+	s := serve(t, liteStore(t), func(o *Options) { o.Recorder, o.Pseudonym = recorder, pseudonym })
+	auditor := token(t, jwt.MapClaims{"sub": "zoe", "roles": "auditor"})
+	targets := []string{
+		"/activities/?user_id=evelyn", "/activities/?user_id=" + pseudonym("evelyn"), "/activities/?user_id.prefix=evelyn",
+		"/activities/admin/users/evelyn/activities", "/activities/admin/summary/" + pseudonym("evelyn"),
+	}
+	for _, target := range targets {
+		if w := get(s, target, auditor); w.Code != 200 {
+			t.Fatalf("%s: %d %s", target, w.Code, w.Body)
+		}
+	}
+	for i, d := range recorded(t, records, activity.DataAccess, len(targets)) {
+		text, err := json.Marshal(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), pseudonym("evelyn")) || strings.Contains(string(text), "evelyn") || d["user_id"] != pseudonym("zoe") {
+			t.Errorf("%s: %s", targets[i], text)
+		}
+	}
+	get(s, "/activities/?user_id.exists=true", auditor)
+	if docs := recorded(t, records, activity.DataAccess, len(targets)+1); !strings.Contains(fmt.Sprint(docs[len(targets)]["query_params"]), "user_id.exists:[true]") {
+		t.Errorf("an operator without a name: %v", docs[len(targets)])
 	}
 }
 

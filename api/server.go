@@ -213,7 +213,7 @@ func (s *Server) admit(h http.Header, r *http.Request, now time.Time) (v view, m
 		}
 		return v, nil, denial{err}
 	}
-	v = view{model: s.o.Model, store: s.o.Store, hub: s.hub, recorder: s.o.Recorder, amendOwn: s.o.Config.AmendOwn, caller: caller, user: caller.User}
+	v = view{model: s.o.Model, store: s.o.Store, hub: s.hub, recorder: s.o.Recorder, amendOwn: s.o.Config.AmendOwn, caller: caller, user: caller.User, pseudonym: s.o.Pseudonym}
 	v.still = func() error {
 		if again, err := s.gate.Identify(r, s.o.Now()); err != nil || again != caller {
 			return denial{errors.Join(err, errNoLonger)}

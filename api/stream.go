@@ -140,5 +140,12 @@ func (s *Server) stream(v *view, w *stream, m *match, now time.Time) error {
 	}
 	defer leave()
 	_ = w.control.SetReadDeadline(time.Time{}) // which ends the request, while it is answered
-	return m.route.stream.answer(v, w, m.request.WithContext(ctx), now)
+	err = m.route.stream.answer(v, w, m.request.WithContext(ctx), now)
+	if v.others && w.began {
+		// The end of an export goes out after this, so that the client learns where it is not recorded.
+		if e := s.recordEnd(ctx, v, m); err == nil && !m.route.stream.endless {
+			err = e
+		}
+	}
+	return err
 }

@@ -23,7 +23,8 @@ type view struct {
 	// still tells whether the caller is who they were, for answers that go on for long.
 	still func() error
 	// user is the caller as documents name them: a pseudonym where identities are hashed.
-	user string
+	user      string
+	pseudonym func(user string) string // Options.Pseudonym
 
 	recorder  Recorder // nil where nothing is recorded or amended
 	amendOwn  bool
@@ -34,6 +35,7 @@ type view struct {
 	// other is recorded when it is known how many activities it has.
 	others bool
 	shown  int
+	sent   int // by a streamed answer
 	note   func() error
 }
 
