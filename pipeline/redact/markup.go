@@ -173,8 +173,11 @@ const maxObject = 4096
 func (s *scan) sibling(i int, k key) int {
 	text := s.text
 	start, quote, depth := s.valueStart(i, k)
-	if quote == 0 || start >= len(text) {
+	if start >= len(text) {
 		return 0
+	}
+	if quote == 0 {
+		return s.nextLine(start, k)
 	}
 	limit := text[:min(len(text), start+maxKey)]
 	end := quotedEnd(limit, start, quote, depth)
@@ -194,6 +197,21 @@ func (s *scan) sibling(i int, k key) int {
 	for n := k.start - 1; n > 0 && n > k.start-s.reach() && text[n] != '{' && text[n] != '}'; n-- {
 		s.walked++
 		s.named(n)
+	}
+	return 0
+}
+
+// nextLine masks the value of a YAML list of names and values, where it is on the line after the name that begins at i.
+func (s *scan) nextLine(i int, k key) int {
+	text := s.text
+	end := bareEnd(text[:min(len(text), i+maxKey)], i, k)
+	at := end + lineBreak(text, end)
+	if at == end || !s.r.names.verdict(text[i:end]).Secret() {
+		return 0
+	}
+	at = span(text[:min(len(text), at+maxKey)], at, isSpace)
+	if at = span(text, at, isKey); hasAt(text, at, ":") {
+		s.named(at)
 	}
 	return 0
 }

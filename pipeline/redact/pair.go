@@ -220,6 +220,7 @@ func (s *scan) valueStart(i int, k key) (start int, quote byte, depth int) {
 		}
 		start++
 	}
+	start += dumped(text, start)
 	q := start
 	for q < len(text) && text[q] == '\\' && q-start < maxBetween {
 		q++
@@ -235,6 +236,18 @@ func (s *scan) valueStart(i int, k key) (start int, quote byte, depth int) {
 		return q + 1, text[q], q - start
 	}
 	return start, 0, 0
+}
+
+// dumped returns the length of a type that PHP's var_dump writes before a string at i: `string(14) `.
+func dumped(text []byte, i int) int {
+	if !hasAt(text, i, "string(") {
+		return 0
+	}
+	end := span(text, i+len("string("), isNumeral)
+	if !hasAt(text, end, ") \"") {
+		return 0
+	}
+	return end + 2 - i
 }
 
 // closesOuter reports whether the quote before i ends a string that the pair stands in: {"msg":"password="}.

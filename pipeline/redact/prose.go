@@ -57,6 +57,9 @@ func (s *scan) prose(i int) int {
 func (s *scan) compound(noun, end int) int {
 	text := s.text
 	start := back(text, noun, max(0, noun-maxKey), isToken)
+	if start == noun && noun > 1 && text[noun-1] == ' ' { // "API key"
+		start = back(text, noun-1, max(0, noun-24), isAlpha)
+	}
 	if start == noun || !s.r.names.verdict(text[start:end]).Secret() {
 		return 0
 	}

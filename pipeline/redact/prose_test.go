@@ -40,6 +40,12 @@ func TestSentencesAndCommandsThatGiveSecretsAway(t *testing.T) {
 		"OTP 771204 sent to user":                                                  "OTP [REDACTED] sent to user",
 		"login verification code 771204 sent":                                      "login verification code [REDACTED] sent",
 		"openssl enc -aes-256-cbc -k tr0ub4dor -in f":                              "openssl enc -aes-256-cbc -k [REDACTED] -in f",
+		"API key k3v9q0z7m1x5c8b2n4 is expired":                                    "API key [REDACTED] is expired",
+		"secret key k3v9q0z7m1x5c8b2n4 used":                                       "secret key [REDACTED] used",
+		`["password"]=> string(9) "tr0ub4dor"`:                                     `["password"]=> string(9) "[REDACTED]"`,
+		"- name: DB_PASSWORD\n  value: tr0ub4dor\n- name: A\n  value: b":           "- name: DB_PASSWORD\n  value: [REDACTED]\n- name: A\n  value: b",
+		"- name: API_TOKEN\r\n  value: 'tr0ub4dor'":                                "- name: API_TOKEN\r\n  value: '[REDACTED]'",
+		"Sec-WebSocket-Protocol: bearer, k3v9q0z7m1x5c8b2n4k3v9q0z7m1":             "Sec-WebSocket-Protocol: bearer, [REDACTED]",
 		`password("tr0ub4dor")`:                                                    `password("[REDACTED]")`,
 	} {
 		if got := masked(r, text); got != want {
@@ -58,7 +64,8 @@ func TestSentencesThatGiveNothingAway(t *testing.T) {
 		"password is set to expire in 30 days", "password set to never expire", "password changed to comply with policy", "the password is compromised",
 		"password authentication failed for user kim", "password reset link sent", "password is case-sensitive", "the password is 12 characters long",
 		"the primary key is order_id2", "cache key is k3v9q0z7m1x5c8b2n4", "foreign key is violated", "the key is missing", "token is expired",
-		"the error code is 5001", "the password is: required", "error code 5001 from upstream", "exit code 1370", "HTTP status code 5003",
+		"the error code is 5001", "the password is: required", "error code 5001 from upstream", "cache key k3v9q0z7m1x5c8b2n4 is gone",
+		"- name: DB_HOST\n  value: db7", "name: password\nvalue of it: x1y2z3w4", "exit code 1370", "HTTP status code 5003",
 		"used 4096 token 8192 of context", "openssl version -k", "openssl s_client -connect h:443", "the code 4031 means busy", "exit code is 1370", "zip code is 90210", "docker run -p 8080:80 nginx", "cp -p a b", "mkdir -p /srv/data",
 		"mysql -h db -u root -p shop", "tar -p -a -w x", "ssh -p 2222 host", "netstat -a -p tcp", "kubectl logs -p api-0 -c app", "mysql --help -P 3306",
 		"network is unreachable", "keyword is new", "he spoke for hours", "a wooden keyboard", "the password", "password ", "password is", "key is ",

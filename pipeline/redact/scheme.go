@@ -16,6 +16,9 @@ func (s *scan) scheme(i int) int {
 }
 
 func (s *scan) bearer(i int) int {
+	if hasAt(s.text, i, ",") { // among the protocols of a WebSocket
+		i++
+	}
 	start := credentialStart(s.text, i)
 	if start == i {
 		return 0
