@@ -26,6 +26,9 @@ type conn struct {
 	raw    driver.Conn
 	insert [256]driver.StmtExecContext // by kind
 	text   driver.StmtExecContext
+	begin  driver.StmtExecContext
+	commit driver.StmtExecContext
+	last   driver.StmtQueryContext // the highest seq
 	stmts  []driver.Stmt
 }
 
@@ -186,23 +189,47 @@ func (c *conn) missing() ([]string, error) {
 }
 
 // prepare compiles the statements of Write: an insert for each kind, which names only the columns the kind has.
-func (c *conn) prepare() error {
+func (c *conn) prepare() (err error) {
+	for query, to := range map[string]*driver.StmtExecContext{
+		"BEGIN IMMEDIATE": &c.begin,
+		"COMMIT":          &c.commit,
+		"INSERT INTO " + textTable + " (rowid, words) VALUES (?, ?)": &c.text,
+	} {
+		if *to, err = c.statement(query); err != nil {
+			return err
+		}
+	}
 	for _, k := range c.model.Kinds() {
 		names := []string{"seq"}
 		for _, f := range kindColumns(c.model, k) {
 			names = append(names, quote(c.model.FieldName(f)))
 		}
 		names = append(names, "doc")
-		s, err := c.statement(fmt.Sprintf("INSERT INTO %s (%s) VALUES (?%s) ON CONFLICT (id) DO NOTHING",
+		c.insert[k], err = c.statement(fmt.Sprintf("INSERT INTO %s (%s) VALUES (?%s) ON CONFLICT (id) DO NOTHING",
 			table, strings.Join(names, ", "), strings.Repeat(", ?", len(names)-1)))
 		if err != nil {
 			return err
 		}
-		c.insert[k] = s
 	}
-	var err error
-	c.text, err = c.statement("INSERT INTO " + textTable + " (rowid, words) VALUES (?, ?)")
-	return err
+	last, err := c.statement("SELECT coalesce(max(seq), 0) FROM " + table)
+	if err != nil {
+		return err
+	}
+	c.last = last.(driver.StmtQueryContext)
+	return nil
+}
+
+// lastSeq returns the highest seq there is; 0 without a row.
+func (c *conn) lastSeq() (int64, error) {
+	rows, err := c.last.QueryContext(context.Background(), nil)
+	if err != nil {
+		return 0, err
+	}
+	last, err := valuesOf(rows)
+	if err != nil {
+		return 0, err
+	}
+	return last[0].(int64), nil
 }
 
 func (c *conn) statement(query string) (driver.StmtExecContext, error) {
@@ -225,6 +252,10 @@ func (c *conn) values(query string, args ...any) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
+	return valuesOf(rows)
+}
+
+func valuesOf(rows driver.Rows) ([]any, error) {
 	defer func() { _ = rows.Close() }()
 	var out []any
 	row := make([]driver.Value, len(rows.Columns()))

@@ -111,14 +111,14 @@ func (s *Store) drop() {
 }
 
 func (s *Store) transact(ctx context.Context, b *pipeline.Batch) error {
-	if err := s.conn.exec("BEGIN IMMEDIATE"); err != nil {
+	s.args = s.args[:0]
+	if _, err := s.run(s.conn.begin); err != nil {
 		return err
 	}
-	last, err := s.conn.values("SELECT coalesce(max(seq), 0) FROM " + table)
+	seq, err := s.conn.lastSeq()
 	if err != nil {
 		return err
 	}
-	seq := last[0].(int64)
 	for i := range b.Records {
 		if b.Records[i].Fate != pipeline.Deliver || s.next[i].Verdict != sinks.Retry {
 			continue
@@ -133,7 +133,9 @@ func (s *Store) transact(ctx context.Context, b *pipeline.Batch) error {
 			seq++
 		}
 	}
-	return s.conn.exec("COMMIT")
+	s.args = s.args[:0]
+	_, err = s.run(s.conn.commit)
+	return err
 }
 
 // store inserts record i, within the transaction. An error is one of the database; what is wrong with the document is in
