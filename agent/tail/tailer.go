@@ -45,7 +45,7 @@ type Options struct {
 	// often larger than the record. 4096.
 	BatchRecords int
 	Pool         int // how many batches circulate; 3
-	// Linger is the least time between two batches that are not full, and between two looks at what is written; 90ms. After
+	// Linger is the least time between two batches that are not full, and between two looks at what is written; 100ms. After
 	// that long without a line, the next one waits for Gather only.
 	Linger time.Duration
 	// Gather is how long the first lines after a pause wait for those that are written with them; 10ms, or Linger if that is less.
@@ -78,7 +78,7 @@ func (o *Options) setDefaults() {
 	setDefault(&o.BatchRecords, 4096)
 	setDefault(&o.Pool, 3)
 	setDefault(&o.OpenFiles, 256)
-	setDefault(&o.Linger, 90*time.Millisecond)
+	setDefault(&o.Linger, 100*time.Millisecond)
 	setDefault(&o.Gather, min(10*time.Millisecond, o.Linger))
 	setDefault(&o.PollEvery, time.Second)
 	setDefault(&o.ScanEvery, 5*time.Second)
