@@ -32,13 +32,17 @@ type conn struct {
 	stmts  []driver.Stmt
 }
 
-// settings of the writing connection. The page of 8 KiB holds several documents, which makes inserting twice as fast as
-// with 4 KiB. The cache is what SQLite may keep in memory; the index pages in use are the newest ones and few. The
+// made are the settings of a file without tables, which it keeps. The page of 8 KiB holds several documents, which makes
+// inserting twice as fast as with 4 KiB; with auto_vacuum the file can shrink. Setting that takes the lock of writers.
+var made = []string{
+	"PRAGMA page_size = 8192",
+	"PRAGMA auto_vacuum = INCREMENTAL",
+}
+
+// settings of the writing connection. The cache is what SQLite may keep in memory; the index pages in use are the newest ones and few. The
 // journal is brought back to its limit after a checkpoint that a reader delayed.
 var settings = []string{
 	"PRAGMA busy_timeout = 2000",
-	"PRAGMA page_size = 8192",
-	"PRAGMA auto_vacuum = INCREMENTAL", // so that the file can shrink; it holds for a file that is being made
 	"PRAGMA journal_mode = WAL",
 	"PRAGMA synchronous = FULL",
 	"PRAGMA fullfsync = 1", // macOS: a real flush
@@ -110,10 +114,15 @@ func (c *conn) setUp() (err error) {
 	if c.file, err = os.Stat(c.path); err != nil {
 		return fmt.Errorf("open the store: %w", err)
 	}
-	if err := c.check(); err != nil {
+	empty, err := c.check()
+	if err != nil {
 		return err
 	}
-	for _, s := range settings {
+	all := settings
+	if empty {
+		all = slices.Concat(made, settings)
+	}
+	for _, s := range all {
 		if err := c.exec(s); err != nil {
 			return failed("open", c.path, err)
 		}
@@ -127,15 +136,16 @@ func (c *conn) setUp() (err error) {
 	return c.prepare()
 }
 
-// check refuses a database that is not ours, or from a newer agent, before anything is written to it.
-func (c *conn) check() error {
+// check refuses a database that is not ours, or from a newer agent, before anything is written to it. It reports whether
+// there is nothing in it.
+func (c *conn) check() (empty bool, err error) {
 	v, err := c.values("SELECT user_version, application_id, (SELECT count(*) FROM sqlite_schema)" +
 		" FROM pragma_user_version, pragma_application_id")
 	if err != nil {
-		return failed("open", c.path, err)
+		return false, failed("open", c.path, err)
 	}
 	version, app, objects := v[0].(int64), v[1].(int64), v[2].(int64)
-	return acceptable(c.path, version, app, objects)
+	return objects == 0, acceptable(c.path, version, app, objects)
 }
 
 func acceptable(path string, version, app, objects int64) error {

@@ -50,6 +50,12 @@ func failed(op, path string, err error) error {
 	return fmt.Errorf("%s %s: %w", op, path, err)
 }
 
+// locked reports whether err is that another process keeps the database for itself.
+func locked(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && (e.Code&0xff == lib.SQLITE_BUSY || e.Code&0xff == lib.SQLITE_LOCKED)
+}
+
 // codeOf returns SQLite's extended result code, or 0 when the error is not SQLite's.
 func codeOf(err error) int {
 	var e *driver.Error

@@ -46,7 +46,8 @@ type Store struct {
 var _ sinks.Sink = (*Store)(nil)
 
 // Open opens the database, and makes it (mode 0600), its directory (0700) and its schema when missing. Columns that the
-// field table has gained since are added and filled. Its errors say what is wrong with the file and what to do.
+// field table has gained since are added and filled. One that another process keeps locked is opened by the first Write
+// that can. Its errors say what is wrong with the file and what to do.
 func Open(c Config, o Options) (*Store, error) {
 	if c.Path == "" {
 		return nil, errors.New("store.sqlite.path is empty: name a file")
@@ -56,7 +57,9 @@ func Open(c Config, o Options) (*Store, error) {
 	}
 	s := &Store{model: o.Model, path: c.Path, log: o.Logger, x: newExtractor(o.Model), partRows: rowsAPart}
 	var err error
-	if s.conn, err = open(c.Path, o.Model); err != nil {
+	if s.conn, err = open(c.Path, o.Model); locked(err) {
+		s.log.Warn("the store is opened later; records wait, nothing is lost", zap.Error(err))
+	} else if err != nil {
 		return nil, err
 	}
 	return s, nil

@@ -423,6 +423,35 @@ func TestLockedDatabaseIsRetried(t *testing.T) {
 	}
 }
 
+// TestALockedDatabaseIsWaitedForAtTheStart: by one who writes, and by one who keeps everybody out.
+func TestALockedDatabaseIsWaitedForAtTheStart(t *testing.T) {
+	for name, lock := range map[string]string{"writer": "BEGIN IMMEDIATE", "alone": "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE"} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "store.db")
+			if err := mustOpen(t, path).Close(); err != nil {
+				t.Fatal(err)
+			}
+			other := openRaw(t, path)
+			mustExec(t, other, lock)
+			s := mustOpen(t, path)
+			b, results := batchOf(series(activity.Plain, 0, 3)...), make([]sinks.Result, 3)
+			if err := s.Write(t.Context(), b, results); err == nil || !strings.Contains(err.Error(), "locked") {
+				t.Fatalf("Write says %v while the database is locked", err)
+			}
+			mustExec(t, other, "ROLLBACK")
+			if err := other.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Write(t.Context(), b, results); err != nil {
+				t.Fatal(err)
+			}
+			if n := count(t, path); n != 3 {
+				t.Errorf("%d activities are stored, want 3", n)
+			}
+		})
+	}
+}
+
 func TestOneRefusedDocumentLeavesTheOthers(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "a.db")
