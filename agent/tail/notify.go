@@ -58,13 +58,6 @@ func (n *notifier) fail(err error) {
 	n.failed, n.warned = true, true
 }
 
-// scanning is called before the directories are listed: what happens from now on is news.
-func (n *notifier) scanning() {
-	if n.source != nil {
-		n.source.scanning()
-	}
-}
-
 // writes returns the files that have been written to since the last call. If it returns none, the next write is told of on
 // the channel; otherwise only another call tells. With lost there were more: all files are to be looked at.
 func (n *notifier) writes() (paths map[string]bool, lost bool) {

@@ -28,7 +28,6 @@ type finding struct {
 // scan looks for files: those that the globs name, and the rotated ones beside them. Files that are known are told where
 // they are now; new ones are matched with the streams that have no file, oldest first.
 func (t *Tailer) scan(now time.Time) {
-	t.notify.scanning()
 	l := lister{}
 	found := t.expand(l)
 	t.findSiblings(l, found)

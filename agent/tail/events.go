@@ -1,9 +1,8 @@
-//go:build !linux
-
 package tail
 
 import (
 	"sync"
+	"time"
 
 	"github.com/fsnotify/fsnotify"
 )
@@ -11,11 +10,21 @@ import (
 // maxNotified is how many files are remembered by name; with more of them, all are looked at.
 const maxNotified = 256
 
+// Events are taken in bursts of up to burst, while there are many: between them the queue of fsnotify, which holds one, is
+// left full for rest, and the kernel makes one of what is alike. Taken as it comes, each line of a program that writes a
+// thousand a second would wake two threads of the runtime. The news of a rotation waits no longer than rest.
+const (
+	burst = time.Millisecond
+	rest  = 20 * time.Millisecond
+)
+
 // An eventSource is what the notifier is told by: a goroutine that sorts what it is told, until close.
 type eventSource struct {
 	watcher        *fsnotify.Watcher
 	named, written chan<- struct{}
 	ended          sync.WaitGroup
+
+	stopped chan struct{}
 
 	mu    sync.Mutex
 	armed bool // written is to be poked
@@ -25,21 +34,23 @@ type eventSource struct {
 
 // newEventSource says on the channels that there is something to be taken.
 func newEventSource(named, written chan<- struct{}) (*eventSource, error) {
-	w, err := fsnotify.NewBufferedWatcher(maxNotified)
+	w, err := fsnotify.NewWatcher()
 	if err != nil {
 		return nil, err
 	}
-	s := &eventSource{watcher: w, named: named, written: written, armed: true, paths: map[string]bool{}}
+	s := &eventSource{watcher: w, named: named, written: written, stopped: make(chan struct{}), armed: true, paths: map[string]bool{}}
 	s.ended.Go(s.run)
 	return s, nil
 }
 
 func (s *eventSource) close() {
+	close(s.stopped)
 	_ = s.watcher.Close() // closes its channels
 	s.ended.Wait()
 }
 
 func (s *eventSource) run() {
+	began := time.Now() // the burst under way
 	for {
 		select {
 		case e, ok := <-s.watcher.Events:
@@ -48,8 +59,11 @@ func (s *eventSource) run() {
 			}
 			if e.Op&^(fsnotify.Write|fsnotify.Chmod) != 0 {
 				poke(s.named)
-			} else {
-				s.note(e.Name)
+				continue
+			}
+			if told := s.note(e.Name); told && time.Since(began) > burst {
+				s.pause()
+				began = time.Now()
 			}
 		case _, ok := <-s.watcher.Errors:
 			if !ok {
@@ -60,16 +74,29 @@ func (s *eventSource) run() {
 	}
 }
 
-func (s *eventSource) note(path string) {
+// pause lets events gather.
+func (s *eventSource) pause() {
+	t := time.NewTimer(rest)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.stopped:
+	}
+}
+
+// note remembers a file that was written to. It reports whether the tailer has been told of one before, and not looked yet.
+func (s *eventSource) note(path string) (told bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.lost = s.lost || len(s.paths) >= maxNotified; !s.lost {
 		s.paths[path] = true
 	}
-	if s.armed {
-		s.armed = false
-		poke(s.written)
+	if !s.armed {
+		return true
 	}
+	s.armed = false
+	poke(s.written)
+	return false
 }
 
 func (s *eventSource) watch(dirs map[string]bool) (failed error) {
@@ -89,8 +116,6 @@ func (s *eventSource) watch(dirs map[string]bool) (failed error) {
 	}
 	return failed
 }
-
-func (s *eventSource) scanning() {} // names are told of at any time
 
 func (s *eventSource) writes() (paths map[string]bool, lost bool) {
 	s.mu.Lock()
