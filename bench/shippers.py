@@ -7,7 +7,8 @@
 
 The harness is ../shared/bench (BENCH names its binary, and CONFIGS the folder of the peers' configurations); a peer that is
 not installed is left out. The agent is bin/activity-agent (make build), or AGENT. On Debian: `apt-get install rsyslog
-rsyslog-elasticsearch`; syslog-ng conflicts with it, so unpack its packages (`dpkg -x`) into a folder and name that with SNG.
+rsyslog-elasticsearch`; syslog-ng conflicts with it, so unpack its packages and their libraries (`dpkg -x`) into a folder and name that with SNG. FILED names
+a binary of file.d; it runs as it is, and with its masks for passwords, cards and e-mail addresses.
 """
 
 import argparse, csv, json, os, pathlib, random, shutil, statistics, subprocess, sys, tempfile, time
@@ -78,10 +79,13 @@ def contestants():
         found["rsyslog"] = ["--config", str(CONFIGS / "rsyslog.conf"), "--agent", "rsyslogd -n -f {WORK}/rsyslog.conf -i {WORK}/rs.pid"]
     if "SNG" in os.environ:
         wrapper = WORK / "syslog-ng.sh"
-        wrapper.write_text('#!/bin/sh\nR=%s\nexport LD_LIBRARY_PATH=$R/usr/lib/syslog-ng\nexec $R/usr/sbin/syslog-ng -F --no-caps --module-path '
+        wrapper.write_text('#!/bin/sh\nR=%s\nexport LD_LIBRARY_PATH=$R/usr/lib/syslog-ng:$R/usr/lib/x86_64-linux-gnu:$R/lib/x86_64-linux-gnu\nexec $R/usr/sbin/syslog-ng -F --no-caps --module-path '
                            '$R/usr/lib/syslog-ng/3.38 -f $1/syslog-ng.conf -R $1/p -c $1/ctl -p $1/pid\n' % os.environ["SNG"])
         wrapper.chmod(0o755)
         found["syslog-ng"] = ["--config", str(CONFIGS / "syslog-ng.conf"), "--agent", f"{wrapper} {{WORK}}"]
+    if "FILED" in os.environ:
+        for name in ("filed", "filed-redact"):
+            found[name] = ["--config", str(CONFIGS / f"{name}.yaml"), "--agent", f"{os.environ['FILED']} --config={{WORK}}/{name}.yaml --http=off"]
     return found
 
 
