@@ -36,14 +36,7 @@ func cannedSearch(n int) http.Handler {
 func BenchmarkList(b *testing.B) {
 	node := httptest.NewServer(cannedSearch(101))
 	defer node.Close()
-	c := elasticsearch.DefaultConfig()
-	c.Addresses = []string{node.URL}
-	r, err := elasticsearch.OpenReader(c, nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer r.Close()
-	s := serve(b, r, nil)
+	s := serve(b, readerOf(b, elasticsearch.DefaultConfig(), node.URL), nil)
 	front := httptest.NewServer(s)
 	defer front.Close()
 	client := &http.Client{Transport: &http.Transport{DisableCompression: true}}

@@ -302,12 +302,7 @@ func TestManyActivitiesInElasticsearch(t *testing.T) {
 	load(t, sink, 0, many(), many())
 	t.Logf("%d activities stored in %v", many(), time.Since(began).Round(time.Second))
 	n.MustDo(t, "POST", "/"+c.IndexPrefix+"-*/_refresh", "", nil)
-	r, err := elasticsearch.OpenReader(c, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	s := serve(t, r, nil)
+	s := serve(t, readerOf(t, c, n.URL()), nil)
 	asQuickAsTheStore(t, s, c, n)
 	cursorsWalkAll(t, s, sink)
 	if err := sink.Close(); err != nil {
@@ -379,15 +374,22 @@ func atHand(t *testing.T, c elasticsearch.Config, target string, told []told) (d
 		w.WriteHeader(http.StatusNotFound)
 	}))
 	defer store.Close()
-	c.Addresses = []string{store.URL}
-	reader, err := elasticsearch.OpenReader(c, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reader.Close()
+	reader := readerOf(t, c, store.URL)
 	front := httptest.NewServer(serve(t, reader, nil))
 	defer front.Close()
 	return compared(t, store.URL, front.URL, target, told)
+}
+
+// readerOf reads the store at an address.
+func readerOf(t testing.TB, c elasticsearch.Config, address string) *elasticsearch.Reader {
+	t.Helper()
+	c.Addresses = []string{address}
+	r, err := elasticsearch.OpenReader(c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Close() })
+	return r
 }
 
 func fetch(t testing.TB, client *http.Client, method, target string, body []byte, bearer string) {
@@ -438,12 +440,7 @@ func overheard(t *testing.T, c elasticsearch.Config, n *estest.Node, r *http.Req
 		_, _ = w.Write(answer.Body.Bytes())
 	}))
 	defer between.Close()
-	c.Addresses = []string{between.URL}
-	reader, err := elasticsearch.OpenReader(c, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reader.Close()
+	reader := readerOf(t, c, between.URL)
 	if w := answerOf(serve(t, reader, nil), r); w.Code != http.StatusOK {
 		t.Fatalf("%s: %d %s", r.URL, w.Code, w.Body)
 	}

@@ -1,7 +1,22 @@
 package tail
 
 import (
+	"sync"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
 	"go.uber.org/zap"
+)
+
+// maxNotified is how many files are remembered by name; with more of them, all are looked at.
+const maxNotified = 256
+
+// Events are taken in bursts of up to burst, while there are many: between them the queue of fsnotify, which holds one, is
+// left full for rest, and the kernel makes one of what is alike. Taken as it comes, each line of a program that writes a
+// thousand a second would wake two threads of the runtime. The news of a rotation waits no longer than rest.
+const (
+	burst = time.Millisecond
+	rest  = 20 * time.Millisecond
 )
 
 // A notifier gives hints of what happens in directories, and nothing more: network file systems, FUSE and other machines'
@@ -12,41 +27,68 @@ type notifier struct {
 	named   chan struct{} // files have come, gone or been renamed; one element
 	written chan struct{} // files have been written to; one element
 
-	log    *zap.Logger
-	source *eventSource // nil: polling only
+	log     *zap.Logger
+	watcher *fsnotify.Watcher // nil: polling only
+	done    chan struct{}
+	ended   sync.WaitGroup
 
 	failed bool // some directory is not watched; used by the tailer's goroutine only
 	warned bool
+
+	mu    sync.Mutex
+	armed bool // written is to be poked
+	paths map[string]bool
+	lost  bool
 }
 
-// newNotifier starts the goroutines that stop ends.
+// newNotifier starts the goroutine that stop ends.
 func newNotifier(log *zap.Logger, off bool) *notifier {
-	n := &notifier{named: make(chan struct{}, 1), written: make(chan struct{}, 1), log: log}
+	n := &notifier{
+		named: make(chan struct{}, 1), written: make(chan struct{}, 1), log: log, done: make(chan struct{}),
+		armed: true, paths: map[string]bool{},
+	}
 	if off {
 		return n
 	}
-	var err error
-	if n.source, err = newEventSource(n.named, n.written); err != nil {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
 		n.fail(err)
+		return n
 	}
+	n.watcher = w
+	n.ended.Go(n.run)
 	return n
 }
 
 func (n *notifier) stop() {
-	if n.source != nil {
-		n.source.close()
+	close(n.done)
+	if n.watcher != nil {
+		_ = n.watcher.Close() // closes its channels
 	}
+	n.ended.Wait()
 }
 
 // watch sees to it that what happens in dirs is noticed, and no longer what happens elsewhere. A directory that was
 // deleted and made anew meanwhile is watched anew.
 func (n *notifier) watch(dirs map[string]bool) {
-	if n.source == nil {
+	if n.watcher == nil {
 		return
 	}
-	err := n.source.watch(dirs)
-	if n.failed = err != nil; n.failed {
-		n.fail(err)
+	watched := map[string]bool{}
+	for _, dir := range n.watcher.WatchList() {
+		watched[dir] = true
+		if !dirs[dir] {
+			_ = n.watcher.Remove(dir) // fails if the directory is gone, and the watch with it
+		}
+	}
+	n.failed = false
+	for dir := range dirs {
+		if watched[dir] {
+			continue
+		}
+		if err := n.watcher.Add(dir); err != nil {
+			n.fail(err)
+		}
 	}
 }
 
@@ -58,13 +100,66 @@ func (n *notifier) fail(err error) {
 	n.failed, n.warned = true, true
 }
 
+// run sorts what is told.
+func (n *notifier) run() {
+	began := time.Now() // the burst under way
+	for {
+		select {
+		case e, ok := <-n.watcher.Events:
+			if !ok {
+				return
+			}
+			if e.Op&^(fsnotify.Write|fsnotify.Chmod) != 0 {
+				poke(n.named)
+				continue
+			}
+			if told := n.note(e.Name); told && time.Since(began) > burst {
+				n.pause()
+				began = time.Now()
+			}
+		case _, ok := <-n.watcher.Errors:
+			if !ok {
+				return
+			}
+			poke(n.named) // an overflow or not: something was missed
+		}
+	}
+}
+
+// pause lets events gather.
+func (n *notifier) pause() {
+	t := time.NewTimer(rest)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-n.done:
+	}
+}
+
+// note remembers a file that was written to. It reports whether the tailer has been told of one before, and not looked yet.
+func (n *notifier) note(path string) (told bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.lost = n.lost || len(n.paths) >= maxNotified; !n.lost {
+		n.paths[path] = true
+	}
+	if !n.armed {
+		return true
+	}
+	n.armed = false
+	poke(n.written)
+	return false
+}
+
 // writes returns the files that have been written to since the last call. If it returns none, the next write is told of on
 // the channel; otherwise only another call tells. With lost there were more: all files are to be looked at.
 func (n *notifier) writes() (paths map[string]bool, lost bool) {
-	if n.source == nil {
-		return nil, false
-	}
-	return n.source.writes()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	paths, lost = n.paths, n.lost
+	n.paths, n.lost = map[string]bool{}, false
+	n.armed = len(paths) == 0 && !lost
+	return paths, lost
 }
 
 // poke says on a channel of one element that there is something.

@@ -34,8 +34,8 @@ func TestEventsThatAreLost(t *testing.T) {
 		g := start(t, t.TempDir(), newMemory(), Options{ScanEvery: 300 * time.Millisecond})
 		until(t, func() bool { _, ok := g.IdleSince(); return ok })
 		g.Tailer.mu.Lock()
-		for _, dir := range g.notify.source.watcher.WatchList() {
-			must(t, g.notify.source.watcher.Remove(dir))
+		for _, dir := range g.notify.watcher.WatchList() {
+			must(t, g.notify.watcher.Remove(dir))
 		}
 		g.Tailer.mu.Unlock()
 		write(t, g.path("app.log"), "{\"a\":1}\n")
@@ -62,13 +62,19 @@ func overflow(t *testing.T, a, b string) {
 	}
 }
 
+// notifying is a notifier of what happens in a directory.
+func notifying(t *testing.T) (n *notifier, dir string) {
+	t.Helper()
+	n, dir = newNotifier(zap.NewNop(), false), t.TempDir()
+	t.Cleanup(n.stop)
+	n.watch(map[string]bool{dir: true})
+	return n, dir
+}
+
 // TestManyWritesWakeOnce: of a thousand events until the next look, the first one says that there is something.
 func TestManyWritesWakeOnce(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	n := newNotifier(zap.NewNop(), false)
-	defer n.stop()
-	n.watch(map[string]bool{dir: true})
+	n, dir := notifying(t)
 	for round := range 3 {
 		want := map[string]bool{}
 		for i := range 1000 {
@@ -109,10 +115,7 @@ func TestManyWritesWakeOnce(t *testing.T) {
 // TestWritesDoNotDelayTheNewsOfARotation: while writes are told of later, since there are many.
 func TestWritesDoNotDelayTheNewsOfARotation(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	n := newNotifier(zap.NewNop(), false)
-	defer n.stop()
-	n.watch(map[string]bool{dir: true})
+	n, dir := notifying(t)
 	path := filepath.Join(dir, "app.log")
 	write(t, path, "x\n")
 	<-n.named
@@ -149,5 +152,5 @@ func watched(g *tailing) []string {
 	if g.notify == nil {
 		return nil
 	}
-	return g.notify.source.watcher.WatchList()
+	return g.notify.watcher.WatchList()
 }

@@ -48,7 +48,7 @@ func (t *Tailer) Damaged() map[string]int64 {
 func (t *Tailer) Polling() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.notify != nil && (t.notify.failed || t.notify.source == nil)
+	return t.notify != nil && (t.notify.failed || t.notify.watcher == nil)
 }
 
 // Stats describes every file, by path.

@@ -39,8 +39,8 @@ var made = []string{
 	"PRAGMA auto_vacuum = INCREMENTAL",
 }
 
-// settings of the writing connection. The cache is what SQLite may keep in memory; the index pages in use are the newest ones and few. The
-// journal is brought back to its limit after a checkpoint that a reader delayed.
+// settings of the writing connection. The cache is what SQLite may keep in memory; the index pages in use are the newest
+// ones and few. The journal is brought back to its limit after a checkpoint that a reader delayed.
 var settings = []string{
 	"PRAGMA busy_timeout = 2000",
 	"PRAGMA journal_mode = WAL",
@@ -227,6 +227,12 @@ func (c *conn) prepare() (err error) {
 	}
 	c.last = last.(driver.StmtQueryContext)
 	return nil
+}
+
+// execute runs a statement that takes no values.
+func execute(st driver.StmtExecContext) error {
+	_, err := st.ExecContext(context.Background(), nil)
+	return err
 }
 
 // lastSeq returns the highest seq there is; 0 without a row.

@@ -114,8 +114,7 @@ func (s *Store) drop() {
 }
 
 func (s *Store) transact(ctx context.Context, b *pipeline.Batch) error {
-	s.args = s.args[:0]
-	if _, err := s.run(s.conn.begin); err != nil {
+	if err := execute(s.conn.begin); err != nil {
 		return err
 	}
 	seq, err := s.conn.lastSeq()
@@ -136,9 +135,7 @@ func (s *Store) transact(ctx context.Context, b *pipeline.Batch) error {
 			seq++
 		}
 	}
-	s.args = s.args[:0]
-	_, err = s.run(s.conn.commit)
-	return err
+	return execute(s.conn.commit)
 }
 
 // store inserts record i, within the transaction. An error is one of the database; what is wrong with the document is in
