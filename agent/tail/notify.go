@@ -11,13 +11,11 @@ import (
 // maxNotified is how many files are remembered by name; with more of them, all are looked at.
 const maxNotified = 256
 
-// Events are taken in bursts of up to burst, while there are many: between them the queue of fsnotify, which holds one, is
-// left full for rest, and the kernel makes one of what is alike. Taken as it comes, each line of a program that writes a
-// thousand a second would wake two threads of the runtime. The news of a rotation waits no longer than rest.
-const (
-	burst = time.Millisecond
-	rest  = 20 * time.Millisecond
-)
+// burst is how long events are taken once the tailer knows that there are some. After that they wait until it has looked: the
+// queue of fsnotify, which holds one, is left full, and the kernel makes one of what is alike. Taken as it comes, each line of
+// a program that writes a thousand a second would wake two threads of the runtime. So the news of a rotation may wait for the
+// next look, which is no further off than Options.Linger.
+const burst = 5 * time.Millisecond
 
 // A notifier gives hints of what happens in directories, and nothing more: network file systems, FUSE and other machines'
 // writes give none, and queues overflow. They come in two kinds, each of which tells once, on its channel, that something has
@@ -26,6 +24,7 @@ const (
 type notifier struct {
 	named   chan struct{} // files have come, gone or been renamed; one element
 	written chan struct{} // files have been written to; one element
+	looked  chan struct{} // the tailer has; one element
 
 	log     *zap.Logger
 	watcher *fsnotify.Watcher // nil: polling only
@@ -44,8 +43,8 @@ type notifier struct {
 // newNotifier starts the goroutine that stop ends.
 func newNotifier(log *zap.Logger, off bool) *notifier {
 	n := &notifier{
-		named: make(chan struct{}, 1), written: make(chan struct{}, 1), log: log, done: make(chan struct{}),
-		armed: true, paths: map[string]bool{},
+		named: make(chan struct{}, 1), written: make(chan struct{}, 1), looked: make(chan struct{}, 1),
+		log: log, done: make(chan struct{}), armed: true, paths: map[string]bool{},
 	}
 	if off {
 		return n
@@ -114,7 +113,7 @@ func (n *notifier) run() {
 				continue
 			}
 			if told := n.note(e.Name); told && time.Since(began) > burst {
-				n.pause()
+				n.await()
 				began = time.Now()
 			}
 		case _, ok := <-n.watcher.Errors:
@@ -126,12 +125,10 @@ func (n *notifier) run() {
 	}
 }
 
-// pause lets events gather.
-func (n *notifier) pause() {
-	t := time.NewTimer(rest)
-	defer t.Stop()
+// await lets events gather until the tailer looks.
+func (n *notifier) await() {
 	select {
-	case <-t.C:
+	case <-n.looked:
 	case <-n.done:
 	}
 }
@@ -159,6 +156,7 @@ func (n *notifier) writes() (paths map[string]bool, lost bool) {
 	paths, lost = n.paths, n.lost
 	n.paths, n.lost = map[string]bool{}, false
 	n.armed = len(paths) == 0 && !lost
+	poke(n.looked)
 	return paths, lost
 }
 
