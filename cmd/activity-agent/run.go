@@ -196,6 +196,10 @@ func (p *program) serve(ctx context.Context, c *config.Config, a *agent.Agent, r
 		s.follow(around, a)
 		return nil
 	})
+	g.Go(func() error {
+		p.pace(around)
+		return nil
+	})
 	log.Info("started", zap.String("version", version), zap.String("agent_id", c.Agent.ID), zap.String("store", storeName(c.Store)), zap.String("state", c.Agent.StateDir))
 	err := a.Run(ctx)
 	end()

@@ -89,7 +89,7 @@ func measure(t *testing.T, store string, rate int, long time.Duration) cost {
 		}
 		return lines
 	}
-	write(time.Now().Add(5 * time.Second)) // until the start is over
+	write(time.Now().Add(10 * time.Second)) // until the start is over, and the number of processors fits the work
 	if rate == 0 {
 		long = max(long, time.Minute)
 	}
