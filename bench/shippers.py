@@ -4,6 +4,7 @@
     bench/shippers.py table [--rounds 5] [--lines 500000] [NAME...]   interleaved runs to a null Elasticsearch
     bench/shippers.py scaling [--gb 1,3,10]                           size, number of files, length of lines: CSV and SVG
     bench/shippers.py sqlite                                          activities a second into SQLite, with full text
+    bench/shippers.py elasticsearch --url URL [NAME...]               lines a second into a real Elasticsearch, whose indices it deletes
 
 The harness is ../shared/bench (BENCH names its binary, and CONFIGS the folder of the peers' configurations); a peer that is
 not installed is left out. The agent is bin/activity-agent (make build), or AGENT. On Debian: `apt-get install rsyslog
@@ -11,7 +12,7 @@ rsyslog-elasticsearch`; syslog-ng conflicts with it, so unpack its packages and 
 a binary of file.d; it runs as it is, and with its masks for passwords, cards and e-mail addresses.
 """
 
-import argparse, csv, json, os, pathlib, random, shutil, statistics, subprocess, sys, tempfile, time
+import argparse, csv, json, os, pathlib, random, re, shlex, shutil, signal, statistics, subprocess, sys, tempfile, time, urllib.parse, urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "bench"
@@ -225,16 +226,73 @@ def sqlite(o):
         print(f"{n / (wall - 0.2):,.0f} activities/s, {n / cpu:,.0f} a CPU-second, {rss:.0f} MB")
 
 
+def elasticsearch(o):
+    """Each ships the same lines into a node on the same cores, from its start until the node has counted them all."""
+    bench, all_of_them = harness(), contestants()
+    names = o.names or [n for n in all_of_them if not n.startswith("ideal")]
+    path, rows = lines_of(bench, o.lines), {n: [] for n in names}
+    for round in range(o.rounds):
+        for name in names:
+            forget(o.url)
+            seconds, used, stored = into(o.url, all_of_them[name], path, o.lines)
+            if stored != o.lines:
+                print(f"{name}: {stored:,} of {o.lines:,} lines are in the store", file=sys.stderr)
+            rows[name].append((o.lines / seconds, used))
+            print(f"round {round + 1}: {name} {o.lines / seconds:,.0f} lines/s", file=sys.stderr)
+    forget(o.url)
+    print(f"| {o.lines:,} lines, {o.rounds} rounds | lines/s | CPU-s of the shipper |\n|---|---|---|")
+    for name, rs in rows.items():
+        print(f"| {name} | {spread([r[0] for r in rs])} | {spread([r[1] for r in rs], 2)} |")
+
+
+def ask(url, method="GET"):
+    with urllib.request.urlopen(urllib.request.Request(url, method=method)) as answer:
+        return json.load(answer)
+
+
+def forget(url):
+    for index in ask(url + "/_cat/indices?format=json&h=index"):
+        ask(f"{url}/{index['index']}", "DELETE")
+
+
+def into(url, arguments, path, n):
+    """Runs a contestant against a node. Returns the seconds until n documents were taken, the CPU-seconds of the shipper, and how many there are."""
+    work = WORK / "real"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    for state in (WORK / "state", pathlib.Path(OURS["ledger-in-memory"]["state"])):
+        shutil.rmtree(state, ignore_errors=True)
+    places = {"{WORK}": str(work), "{INPUT}": str(path), "{PORT}": str(urllib.parse.urlsplit(url).port)}
+    fill = lambda text: re.sub("|".join(map(re.escape, places)), lambda m: places[m[0]], text)
+    for flag, value in zip(arguments, arguments[1:]):
+        if flag == "--config":
+            (work / pathlib.Path(value).name).write_text(fill(pathlib.Path(value).read_text()))
+    start = time.monotonic()
+    p = subprocess.Popen(shlex.split(fill(arguments[arguments.index("--agent") + 1])), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while ask(url + "/_stats/indexing")["_all"]["primaries"].get("indexing", {}).get("index_total", 0) < n:
+        if time.monotonic() - start > 300:
+            break
+        time.sleep(0.2)
+    seconds = time.monotonic() - start
+    p.send_signal(signal.SIGTERM)
+    _, _, used = os.wait4(p.pid, 0)
+    ask(url + "/_refresh", "POST")
+    return seconds, used.ru_utime + used.ru_stime, ask(url + "/_count")["count"]
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("what", choices=["table", "scaling", "sqlite"])
+    p.add_argument("what", choices=["table", "scaling", "sqlite", "elasticsearch"])
     p.add_argument("names", nargs="*")
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--lines", type=int, default=500_000)
     p.add_argument("--gb", default="1,3,10")
+    p.add_argument("--url", help="of a node for `elasticsearch`, whose indices are deleted")
     o = p.parse_intermixed_args()
     WORK.mkdir(parents=True, exist_ok=True)
-    {"table": table, "scaling": scaling, "sqlite": sqlite}[o.what](o)
+    if o.what == "elasticsearch" and not o.url:
+        p.error("elasticsearch needs --url")
+    {"table": table, "scaling": scaling, "sqlite": sqlite, "elasticsearch": elasticsearch}[o.what](o)
 
 
 if __name__ == "__main__":
