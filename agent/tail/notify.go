@@ -14,8 +14,12 @@ const maxNotified = 256
 // burst is how long events are taken once the tailer knows that there are some. After that they wait until it has looked: the
 // queue of fsnotify, which holds one, is left full, and the kernel makes one of what is alike. Taken as it comes, each line of
 // a program that writes a thousand a second would wake two threads of the runtime. So the news of a rotation may wait for the
-// next look, which is no further off than Options.Linger.
-const burst = 5 * time.Millisecond
+// next look, which is no further off than Options.Linger; where there was one not long ago, the next waits no longer than rest.
+const (
+	burst   = 5 * time.Millisecond
+	rest    = 20 * time.Millisecond
+	longAgo = 10 * time.Second
+)
 
 // A notifier gives hints of what happens in directories, and nothing more: network file systems, FUSE and other machines'
 // writes give none, and queues overflow. They come in two kinds, each of which tells once, on its channel, that something has
@@ -102,6 +106,7 @@ func (n *notifier) fail(err error) {
 // run sorts what is told.
 func (n *notifier) run() {
 	began := time.Now() // the burst under way
+	var rotated time.Time
 	for {
 		select {
 		case e, ok := <-n.watcher.Events:
@@ -110,10 +115,11 @@ func (n *notifier) run() {
 			}
 			if e.Op&^(fsnotify.Write|fsnotify.Chmod) != 0 {
 				poke(n.named)
+				rotated = time.Now()
 				continue
 			}
 			if told := n.note(e.Name); told && time.Since(began) > burst {
-				n.await()
+				n.await(time.Since(rotated) < longAgo)
 				began = time.Now()
 			}
 		case _, ok := <-n.watcher.Errors:
@@ -125,10 +131,17 @@ func (n *notifier) run() {
 	}
 }
 
-// await lets events gather until the tailer looks.
-func (n *notifier) await() {
+// await lets events gather until the tailer looks, or not so long.
+func (n *notifier) await(short bool) {
+	var rested <-chan time.Time
+	if short {
+		t := time.NewTimer(rest)
+		defer t.Stop()
+		rested = t.C
+	}
 	select {
 	case <-n.looked:
+	case <-rested:
 	case <-n.done:
 	}
 }
