@@ -234,6 +234,9 @@ func TestTheWriterCanWhatItCouldBefore(t *testing.T) {
 		if _, body := fetch(t, get("/hijack")); body != "raw" {
 			t.Errorf("hijacked: %q", body)
 		}
+		for deadline := time.Now().Add(patience); l.last()["endpoint"] != "/hijack" && time.Now().Before(deadline); { // the answer came before its handler ended
+			time.Sleep(time.Millisecond)
+		}
 		if resp, _ := fetch(t, get("/control")); resp.StatusCode != http.StatusTeapot || l.last()["status_code"] != 418.0 {
 			t.Errorf("status %d, logged %v", resp.StatusCode, l.last())
 		}
