@@ -33,16 +33,41 @@ func newLog(t *testing.T) log {
 	return log{open(t, Config{Address: "file://" + path}), t, path}
 }
 
-// last is what was logged last.
-func (l log) last() map[string]any {
+// all is what was logged.
+func (l log) all() []map[string]any {
 	l.t.Helper()
 	flush(l.t, l.Client)
 	b, err := os.ReadFile(l.path)
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	all := records(l.t, string(b))
+	return records(l.t, string(b))
+}
+
+// last is what was logged last.
+func (l log) last() map[string]any {
+	l.t.Helper()
+	all := l.all()
 	return all[len(all)-1]
+}
+
+// awaits waits until n requests of an endpoint have been logged.
+func (l log) awaits(endpoint string, n int) {
+	l.t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		logged := 0
+		for _, r := range l.all() {
+			if r["endpoint"] == endpoint {
+				logged++
+			}
+		}
+		if logged >= n {
+			return
+		}
+		if time.Now().After(deadline) {
+			l.t.Fatalf("%d requests of %s were logged, want %d", logged, endpoint, n)
+		}
+	}
 }
 
 // fetch makes a request and returns the body of the answer.
@@ -213,7 +238,7 @@ func TestTheWriterCanWhatItCouldBefore(t *testing.T) {
 		}
 		_, _ = io.Copy(w, struct{ io.Reader }{strings.NewReader(strings.Repeat("x", 100_000))})
 	})
-	for _, bodies := range []int{0, 10} {
+	for i, bodies := range []int{0, 10} {
 		srv := httptest.NewServer(l.Middleware(mux, MiddlewareOptions{Bodies: bodies}))
 		get := func(path string) *http.Request {
 			r, _ := http.NewRequestWithContext(patiently(t), "GET", srv.URL+path, http.NoBody)
@@ -234,9 +259,8 @@ func TestTheWriterCanWhatItCouldBefore(t *testing.T) {
 		if _, body := fetch(t, get("/hijack")); body != "raw" {
 			t.Errorf("hijacked: %q", body)
 		}
-		for deadline := time.Now().Add(patience); l.last()["endpoint"] != "/hijack" && time.Now().Before(deadline); { // the answer came before its handler ended
-			time.Sleep(time.Millisecond)
-		}
+		l.awaits("/flush", i+1) // their answers came before their handlers ended
+		l.awaits("/hijack", i+1)
 		if resp, _ := fetch(t, get("/control")); resp.StatusCode != http.StatusTeapot || l.last()["status_code"] != 418.0 {
 			t.Errorf("status %d, logged %v", resp.StatusCode, l.last())
 		}
