@@ -37,12 +37,14 @@ def config(detect="default", compression="none", state="{WORK}/state", input="{I
     return CONFIG.format(detect=detect, state=state, input=input, store=store)
 
 
+IN_MEMORY = "/dev/shm/activity-bench-state"
+
 # Ours, each with one thing changed.
 OURS = {
     "plain": {},
     "gzip": {"compression": "gzip"},
     "detect-none": {"detect": "none"},
-    "ledger-in-memory": {"state": "/dev/shm/activity-bench-state"},  # its fsyncs cost nothing there
+    "ledger-in-memory": {"state": IN_MEMORY},  # its fsyncs cost nothing there
 }
 
 
@@ -100,7 +102,7 @@ def table(o):
     path, rows = lines_of(bench, o.lines), {n: [] for n in names}
     for round in range(o.rounds):
         for name in names:
-            shutil.rmtree("/dev/shm/activity-bench-state", ignore_errors=True)
+            shutil.rmtree(IN_MEMORY, ignore_errors=True)
             run = subprocess.run(["taskset", "-c", "1", bench, "run", "--name", name, "--input", str(path), "--work", str(WORK / "run"),
                                   *all_of_them[name]], capture_output=True, text=True, env={**os.environ, "TMPDIR": str(WORK.parent)})
             if run.returncode or not (result := json.loads(run.stdout))["all_arrived"]:
@@ -236,13 +238,15 @@ def elasticsearch(o):
             forget(o.url)
             seconds, used, stored = into(o.url, all_of_them[name], path, o.lines)
             if stored != o.lines:
-                print(f"{name}: {stored:,} of {o.lines:,} lines are in the store", file=sys.stderr)
+                print(f"{name}: did not deliver: {stored:,} of {o.lines:,} lines are in the store", file=sys.stderr)
+                continue
             rows[name].append((o.lines / seconds, used))
             print(f"round {round + 1}: {name} {o.lines / seconds:,.0f} lines/s", file=sys.stderr)
     forget(o.url)
     print(f"| {o.lines:,} lines, {o.rounds} rounds | lines/s | CPU-s of the shipper |\n|---|---|---|")
     for name, rs in rows.items():
-        print(f"| {name} | {spread([r[0] for r in rs])} | {spread([r[1] for r in rs], 2)} |")
+        if rs:
+            print(f"| {name} | {spread([r[0] for r in rs])} | {spread([r[1] for r in rs], 2)} |")
 
 
 def ask(url, method="GET"):
@@ -258,10 +262,9 @@ def forget(url):
 def into(url, arguments, path, n):
     """Runs a contestant against a node. Returns the seconds until n documents were taken, the CPU-seconds of the shipper, and how many there are."""
     work = WORK / "real"
-    shutil.rmtree(work, ignore_errors=True)
+    for old in (work, IN_MEMORY):
+        shutil.rmtree(old, ignore_errors=True)
     work.mkdir(parents=True)
-    for state in (WORK / "state", pathlib.Path(OURS["ledger-in-memory"]["state"])):
-        shutil.rmtree(state, ignore_errors=True)
     places = {"{WORK}": str(work), "{INPUT}": str(path), "{PORT}": str(urllib.parse.urlsplit(url).port)}
     fill = lambda text: re.sub("|".join(map(re.escape, places)), lambda m: places[m[0]], text)
     for flag, value in zip(arguments, arguments[1:]):
@@ -274,10 +277,21 @@ def into(url, arguments, path, n):
             break
         time.sleep(0.2)
     seconds = time.monotonic() - start
-    p.send_signal(signal.SIGTERM)
-    _, _, used = os.wait4(p.pid, 0)
+    used = end(p)
     ask(url + "/_refresh", "POST")
     return seconds, used.ru_utime + used.ru_stime, ask(url + "/_count")["count"]
+
+
+def end(p):
+    """Ends a process, with SIGKILL if it does not in ten seconds, and returns what it used."""
+    for sig in (signal.SIGTERM, signal.SIGKILL):
+        os.kill(p.pid, sig)
+        for _ in range(100):
+            pid, _, used = os.wait4(p.pid, os.WNOHANG)
+            if pid:
+                return used
+            time.sleep(0.1)
+    sys.exit(f"process {p.pid} does not end")
 
 
 def main():
