@@ -137,6 +137,12 @@ func (p *program) serve(ctx context.Context, c *config.Config, a *agent.Agent, r
 	}
 	defer r.reading.end()
 	var g errgroup.Group
+	beside := func(f func()) {
+		g.Go(func() error {
+			f()
+			return nil
+		})
+	}
 	if c.Admin.Listen != "" {
 		switch admin, err := agent.ListenAdmin(c.Admin, a, version, r.reading.took); {
 		case err == nil:
@@ -153,57 +159,51 @@ func (p *program) serve(ctx context.Context, c *config.Config, a *agent.Agent, r
 			return err
 		}
 		defer o.app.finish(log)
-		g.Go(func() error {
+		beside(func() {
 			select {
 			case <-o.app.ended:
 				stop()
 			case <-around.Done():
 			}
-			return nil
 		})
 	}
 	hangup := make(chan struct{}, 1)
-	g.Go(func() error {
-		for stopped := false; ; {
-			select {
-			case <-around.Done():
-				return nil
-			case sig := <-signals:
-				if o.app != nil && (o.app.forward(sig) || !stops(sig)) {
-					continue
-				}
-				log.Info("signal", zap.Stringer("signal", sig))
-				if sig == syscall.SIGHUP {
-					select {
-					case hangup <- struct{}{}:
-					default:
-					}
-					continue
-				}
-				if stopped {
-					a.Abort()
-				}
-				stop()
-				stopped = true
-			}
-		}
-	})
-	g.Go(func() error {
-		r.watch(around, hangup)
-		return nil
-	})
-	g.Go(func() error {
-		s.follow(around, a)
-		return nil
-	})
-	g.Go(func() error {
-		p.pace(around)
-		return nil
-	})
+	beside(func() { heed(around, signals, o.app, hangup, a.Abort, stop, log) })
+	beside(func() { r.watch(around, hangup) })
+	beside(func() { s.follow(around, a) })
+	beside(func() { p.pace(around) })
 	log.Info("started", zap.String("version", version), zap.String("agent_id", c.Agent.ID), zap.String("store", storeName(c.Store)), zap.String("state", c.Agent.StateDir))
 	err := a.Run(ctx)
 	end()
 	return errors.Join(err, g.Wait())
+}
+
+// heed does what signals ask for, until ctx is done: hang-ups are passed on, the first signal to end is a stop and the next one
+// aborts. Where there is an application, they are for it first.
+func heed(ctx context.Context, signals <-chan os.Signal, app *application, hangup chan<- struct{}, abort, stop func(), log *zap.Logger) {
+	for stopped := false; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case sig := <-signals:
+			if app != nil && (app.forward(sig) || !stops(sig)) {
+				continue
+			}
+			log.Info("signal", zap.Stringer("signal", sig))
+			if sig == syscall.SIGHUP {
+				select {
+				case hangup <- struct{}{}:
+				default:
+				}
+				continue
+			}
+			if stopped {
+				abort()
+			}
+			stop()
+			stopped = true
+		}
+	}
 }
 
 // stops reports whether a signal is for the agent as well, once there is no application to have it.
