@@ -3,6 +3,7 @@ package redact
 import (
 	"math/bits"
 	"slices"
+	"unicode/utf8"
 )
 
 // A trigger word holds eight bitmaps of eight bits, one a class; the table has bit 0 of each, shifted by the byte's place.
@@ -291,10 +292,12 @@ func (s *scan) candidate(i int) int {
 	}
 }
 
-// emit records a match and returns its end. What overlaps an earlier match is merged with it: nothing of either may stay.
+// emit records a match and returns its end. A match that a limit ended within a character takes all of it: half of one is
+// no UTF-8. What overlaps an earlier match is merged with it: nothing of either may stay.
 // What touches a mask is none, and emit returns 0: it was judged when the secret stood there, and cutting that out must not
 // make a new one of the rest.
 func (s *scan) emit(start, end int, d Detector) int {
+	start, end = s.whole(start, end)
 	if hasAt(s.text, end, Mask) || hasAt(s.text, start-len(Mask), Mask) {
 		return 0
 	}
@@ -318,4 +321,20 @@ func (s *scan) emit(start, end int, d Detector) int {
 	s.ms[first] = m
 	s.ms = append(s.ms[:first+1], s.ms[at:]...)
 	return m.End
+}
+
+// whole widens text[start:end] to the characters that it begins and ends in.
+func (s *scan) whole(start, end int) (int, int) {
+	for k := start; k > 0 && k > start-utf8.UTFMax && k < len(s.text); k-- {
+		if utf8.RuneStart(s.text[k]) {
+			start = k
+			break
+		}
+	}
+	for k := end; k <= len(s.text) && k < end+utf8.UTFMax; k++ {
+		if k == len(s.text) || utf8.RuneStart(s.text[k]) {
+			return start, k
+		}
+	}
+	return start, end
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 func contains(s, sub string) bool { return strings.Contains(s, sub) }
@@ -262,6 +263,26 @@ func checkMatches(t *testing.T, text []byte, ms []Match) {
 	}
 }
 
+// An address longer than is looked at, of characters of two to four bytes, at every distance from the limits.
+func TestNoCharacterIsCut(t *testing.T) {
+	t.Parallel()
+	r := compiled(t, "default,national_id")
+	for _, c := range []string{"é", "本", "\ufffd", "𝒶"} {
+		many := strings.Repeat(c, maxDomain)
+		for pad := range 8 {
+			x := strings.Repeat("x", pad)
+			for _, text := range []string{
+				many + x + "@mail.example", many + x + "8@mail.example", "bob@" + x + many, "bob@a." + x + many, "bob@a.b" + x + "." + many,
+				"password=" + many + x + many, "password: '" + x + many, "Bearer " + x + many, "https://bob:" + x + many + "@host/",
+			} {
+				if got := masked(r, text); !utf8.ValidString(got) {
+					t.Errorf("%q\n became %q", text, got)
+				}
+			}
+		}
+	}
+}
+
 func FuzzScan(f *testing.F) {
 	for _, s := range seeds {
 		f.Add([]byte(s.text))
@@ -269,8 +290,9 @@ func FuzzScan(f *testing.F) {
 	for _, s := range lookAlikes {
 		f.Add([]byte(s))
 	}
-	f.Add([]byte("+1100000 00100000 41111111 11111111")) // numbers that share digits
-	f.Add([]byte("::0:X@0:0 ::0:!::0!@0:0"))             // two that show once others are masked
+	f.Add([]byte("+1100000 00100000 41111111 11111111"))              // numbers that share digits
+	f.Add([]byte("::0:X@0:0 ::0:!::0!@0:0"))                          // two that show once others are masked
+	f.Add([]byte(strings.Repeat("\ufffd", maxLocal/2) + "8@mail.ex")) // a limit within a character
 	r, usual := compiled(f, "default,phone,ip,mac,us_itin,national_id"), compiled(f, "default,mac,us_itin")
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var p Replacer
@@ -279,6 +301,9 @@ func FuzzScan(f *testing.F) {
 		ms := p.Find(r, nil, text)
 		checkMatches(t, text, ms)
 		once := AppendMasked(nil, text, ms)
+		if utf8.Valid(text) && !utf8.Valid(once) {
+			t.Fatalf("%q became %q: a character was cut", text, once)
+		}
 		if again := r.Scan(nil, once); len(again) > 0 {
 			t.Fatalf("%q became %q, and then %q", text, once, AppendMasked(nil, once, again))
 		}
