@@ -17,15 +17,18 @@ import (
 	"github.com/truledgr/activity-agent/internal/tape"
 )
 
-// portions are how many groups are asked for at once.
+// portions are how many groups are asked for at once, and read.
 type portions struct {
 	first    int // with all metrics
 	rest     int // to look through those after the first
 	complete int // to have all metrics of those that came out first
+	bytes    int // that have arrived and are worth looking at
 }
 
 // usual: of a query's clauses there may be 1024 on the smallest node, and each group of complete takes up to four.
-func usual() portions { return portions{first: search.MaxGroups, rest: 10_000, complete: 250} }
+func usual() portions {
+	return portions{first: search.MaxGroups, rest: 10_000, complete: 250, bytes: 16 << 10}
+}
 
 // Precision of what Elasticsearch estimates.
 const (
@@ -49,7 +52,7 @@ func (r *Reader) Aggregate(ctx context.Context, q search.Query, as ...search.Agg
 	for i := range as {
 		aggs[nameOf(i)] = aggregation(&as[i], r.groups.first, nil, allMetrics)
 	}
-	answer, err := r.numbers(ctx, q.Kinds, query, aggs)
+	answer, err := r.numbers(ctx, q.Kinds, query, aggs, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -73,11 +76,11 @@ func (r *Reader) Aggregate(ctx context.Context, q search.Query, as ...search.Agg
 func nameOf(i int) string { return strconv.Itoa(i) }
 
 // numbers asks for aggregations; see totalOf and answerOf.
-func (r *Reader) numbers(ctx context.Context, kinds []activity.Kind, query, aggs object) (*reply, error) {
+func (r *Reader) numbers(ctx context.Context, kinds []activity.Kind, query, aggs object, take taker) (*reply, error) {
 	return r.ask(ctx, "aggregate", esapi.SearchRequest{
 		Index: r.indices(kinds), Body: bytes.NewReader(encode(object{"query": query, "size": 0, "track_total_hits": true, "aggs": aggs})),
 		IgnoreUnavailable: yes(), AllowNoIndices: yes(), AllowPartialSearchResults: no(),
-	})
+	}, take)
 }
 
 // totalOf is how many documents match.
@@ -195,7 +198,8 @@ type walk struct {
 	kinds  []activity.Kind
 	query  object
 	picker *search.Picker
-	long   bool // there was more than the first page, so that groups may lack metrics
+	long   bool      // there was more than the first page, so that groups may lack metrics
+	some   tape.Tape // of groups that have arrived
 }
 
 // all makes the table, from the first answer on.
@@ -217,41 +221,24 @@ func (w *walk) all(ctx context.Context, first *tape.Tape, name string) (search.T
 	return w.table(ctx, total)
 }
 
-// rest shows the groups after a key to the picker. While a page is read, the next one is on its way.
-func (w *walk) rest(ctx context.Context, after json.RawMessage) error {
-	pages := make(chan *reply, 1)
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		defer close(pages)
-		return w.fetch(ctx, after, pages)
-	})
-	group.Go(func() error {
-		for page := range pages {
-			err := w.show(&page.tape, onlyOne, orderMetric)
-			if w.r.done(page); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return group.Wait()
-}
-
 // onlyOne is the name of the one aggregation that a page has.
 const onlyOne = "0"
 
-// fetch asks for the pages after a key, one after another.
-func (w *walk) fetch(ctx context.Context, after json.RawMessage, pages chan<- *reply) error {
+// rest shows the groups after a key to the picker, page by page.
+func (w *walk) rest(ctx context.Context, after json.RawMessage) error {
 	for size := w.pageSize(); after != nil; {
-		page, err := w.page(ctx, w.query, after, size, orderMetric)
+		some := arriving{w: w}
+		page, err := w.page(ctx, w.query, after, size, orderMetric, some.take)
+		if err == nil {
+			err = some.err
+		}
 		if err != nil {
 			return err
 		}
-		after = w.after(&page.tape, onlyOne, size)
-		select {
-		case pages <- page:
-		case <-ctx.Done():
-			return ctx.Err()
+		err = w.show(&page.tape, onlyOne, orderMetric)
+		after = w.after(&page.tape, onlyOne, size-some.shown)
+		if w.r.done(page); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -266,8 +253,8 @@ func (w *walk) pageSize() int {
 }
 
 // page asks for the groups after a key.
-func (w *walk) page(ctx context.Context, query object, after json.RawMessage, size int, metrics which) (*reply, error) {
-	return w.r.numbers(ctx, w.kinds, query, object{onlyOne: aggregation(w.a, size, after, metrics)})
+func (w *walk) page(ctx context.Context, query object, after json.RawMessage, size int, metrics which, take taker) (*reply, error) {
+	return w.r.numbers(ctx, w.kinds, query, object{onlyOne: aggregation(w.a, size, after, metrics)}, take)
 }
 
 // after is a copy of the last key of a page that was to have so many groups; nil for the last page.
@@ -283,16 +270,22 @@ func (w *walk) after(t *tape.Tape, name string, size int) json.RawMessage {
 // show shows the groups of a page to the picker.
 func (w *walk) show(t *tape.Tape, name string, metrics which) error {
 	for _, b := range elements(t, member(t, answerOf(t, name), "buckets")) {
-		if count := member(t, b, "doc_count"); count != 0 && w.picker.PassOver(integer(t, count)) {
-			continue
-		}
-		g, err := readGroup(w.a, t, b, metrics)
-		if err != nil {
+		if err := w.showGroup(t, b, metrics); err != nil {
 			return err
 		}
-		w.picker.Add(g)
 	}
 	return nil
+}
+
+func (w *walk) showGroup(t *tape.Tape, bucket uint32, metrics which) error {
+	if count := member(t, bucket, "doc_count"); count != 0 && w.picker.PassOver(integer(t, count)) {
+		return nil
+	}
+	g, err := readGroup(w.a, t, bucket, metrics)
+	if err == nil {
+		w.picker.Add(g)
+	}
+	return err
 }
 
 // table returns the groups that were picked, and sees to it that they have all metrics.
@@ -318,7 +311,7 @@ func (w *walk) complete(ctx context.Context, some []search.Group) error {
 	}
 	query := object{"bool": object{"filter": []object{w.query, either(ways...)}}}
 	for after := json.RawMessage(nil); ; {
-		page, err := w.page(ctx, query, after, w.r.groups.first, allMetrics)
+		page, err := w.page(ctx, query, after, w.r.groups.first, allMetrics, nil)
 		if err != nil {
 			return err
 		}

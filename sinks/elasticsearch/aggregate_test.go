@@ -95,12 +95,13 @@ func TestGroupsBeyondTheFirstPage(t *testing.T) {
 		docs = append(docs, document(activity.APITransaction, i, day0.Add(time.Duration(i)*time.Minute), fmt.Sprintf(
 			`"user_id":"u%d","status_code":%d,"tags":["a%d","b%d"],"execution_time_ms":%d`, r.IntN(40), 200+r.IntN(5), r.IntN(9), r.IntN(3), i)))
 		if i%7 == 0 {
-			docs[i] = document(activity.Plain, i, day0.Add(time.Duration(i)*time.Minute), `"tags":["a1"]`)
+			docs[i] = document(activity.Plain, i, day0.Add(time.Duration(i)*time.Minute), fmt.Sprintf(
+				`"tags":["a1"],"details":{"x":"%d},{\"key\":{\"0\":\"buckets\":["}`, i%50))
 		}
 	}
 	whole, lite := both(t, docs)
 	small := *whole
-	small.groups = portions{first: 3, rest: 4, complete: 2}
+	small.groups = portions{first: 3, rest: 4, complete: 2, bytes: 1}
 	for _, params := range []string{
 		"group_by=user_id&limit=5", "group_by=user_id&limit=5&metric=p50:execution_time_ms,sum:status_code", "group_by=user_id,status_code&limit=7&metric=max:execution_time_ms",
 		"group_by=user_id&metric=sum:status_code,avg:execution_time_ms&order=-avg:execution_time_ms&limit=3", "group_by=tags,user_id&limit=9&metric=cardinality:user_id,min:@timestamp",

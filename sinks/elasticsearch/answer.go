@@ -21,10 +21,11 @@ type reply struct {
 // maxKept is how long an answer may be whose memory is kept for the next one.
 const maxKept = 4 << 20
 
-// ask makes one attempt at a search, and reads the answer. The reply must be done with at the end.
-func (r *Reader) ask(ctx context.Context, op string, req esapi.Request) (*reply, error) {
+// ask makes one attempt at a search, and reads the answer; take, where there is one, may use some of it before. The reply must
+// be done with at the end.
+func (r *Reader) ask(ctx context.Context, op string, req esapi.Request, take taker) (*reply, error) {
 	a := r.replies.Get().(*reply)
-	body, err := r.client.callInto(ctx, a.body, op, req)
+	body, err := r.client.callInto(ctx, a.body, op, req, take)
 	if err != nil {
 		return nil, question(err)
 	}

@@ -116,11 +116,11 @@ func (c *client) Perform(req *http.Request) (*http.Response, error) {
 // call makes one attempt at a request and returns the whole answer. A status from 400 on is an *Error; where nothing
 // readable came, the error is another.
 func (c *client) call(ctx context.Context, op string, r esapi.Request) ([]byte, error) {
-	return c.callInto(ctx, nil, op, r)
+	return c.callInto(ctx, nil, op, r, nil)
 }
 
-// callInto is call that reads the answer into the memory of dst.
-func (c *client) callInto(ctx context.Context, dst []byte, op string, r esapi.Request) ([]byte, error) {
+// callInto is call that reads the answer into the memory of dst, with a taker for the answer to a request that was fulfilled.
+func (c *client) callInto(ctx context.Context, dst []byte, op string, r esapi.Request, take taker) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	res, err := r.Do(ctx, c)
@@ -128,7 +128,10 @@ func (c *client) callInto(ctx context.Context, dst []byte, op string, r esapi.Re
 		return nil, c.failed(ctx, op, err)
 	}
 	defer func() { _ = res.Body.Close() }()
-	answer, err := readAnswer(dst, res.Body)
+	if res.StatusCode >= 400 {
+		take = nil
+	}
+	answer, err := readAnswer(dst, res.Body, take)
 	if err != nil {
 		return nil, c.failed(ctx, op, err)
 	}
@@ -192,18 +195,23 @@ func ofTheWay(err error) bool {
 
 var errLong = errors.New("the answer is too long")
 
-// readAnswer reads all of r into the memory of dst.
-func readAnswer(dst []byte, r io.Reader) ([]byte, error) {
-	r = io.LimitReader(r, maxAnswer+1)
+// A taker gets what has arrived of an answer so far, and returns what is to be kept of it, in the same memory.
+type taker func(arrived []byte) (kept []byte)
+
+// readAnswer reads all of r into the memory of dst, and lets take, where there is one, use it as it arrives.
+func readAnswer(dst []byte, r io.Reader, take taker) ([]byte, error) {
 	dst = dst[:0]
-	for {
+	for left := maxAnswer; ; {
 		if len(dst) == cap(dst) {
 			dst = append(dst, 0)[:len(dst)]
 		}
 		n, err := r.Read(dst[len(dst):cap(dst)])
 		dst = dst[:len(dst)+n]
-		if len(dst) > maxAnswer {
+		if left -= n; left < 0 {
 			return dst, errLong
+		}
+		if take != nil {
+			dst = take(dst)
 		}
 		if errors.Is(err, io.EOF) {
 			return dst, nil

@@ -161,7 +161,7 @@ func (r *Reader) arrivalsOn(ctx context.Context, k int, m *search.Mark, n int) (
 			"query": object{"bool": object{"filter": r.beyond(k, m)}}, "sort": []object{{"_seq_no": "asc"}}, "size": n,
 			"seq_no_primary_term": true, "version": true, "track_total_hits": false,
 		})),
-	})
+	}, nil)
 	if err != nil {
 		return nil, false, err
 	}

@@ -173,7 +173,7 @@ func (k *kibana) call(ctx context.Context, op, path, kind string, body []byte) (
 		return nil, k.failed(ctx, op, err)
 	}
 	defer func() { _ = res.Body.Close() }()
-	answer, err := readAnswer(nil, res.Body)
+	answer, err := readAnswer(nil, res.Body, nil)
 	if err != nil {
 		return nil, k.failed(ctx, op, err)
 	}

@@ -61,7 +61,7 @@ func (r *Reader) Search(ctx context.Context, q search.Query) (search.Page, error
 	answer, err := r.ask(ctx, "search", esapi.SearchRequest{
 		Index: r.indices(q.Kinds), Body: bytes.NewReader(encode(body)),
 		IgnoreUnavailable: yes(), AllowNoIndices: yes(), AllowPartialSearchResults: no(),
-	})
+	}, nil)
 	if err != nil {
 		return page, err
 	}

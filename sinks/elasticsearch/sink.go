@@ -193,7 +193,7 @@ func (s *Sink) exchange(ctx context.Context, sl *slot) error {
 		return s.client.failed(ctx, opStore, err)
 	}
 	defer func() { _ = res.Body.Close() }()
-	if sl.answer, err = readAnswer(sl.answer, res.Body); err != nil {
+	if sl.answer, err = readAnswer(sl.answer, res.Body, nil); err != nil {
 		return s.client.failed(ctx, opStore, err)
 	}
 	if res.StatusCode != http.StatusOK {
