@@ -86,7 +86,21 @@ func (s *scan) card(i, first int) int {
 	if best == 0 || g.groups == 1 && negative(text, i) || inUUID(text, i) {
 		return 0
 	}
-	return s.emit(i, best, PaymentCard)
+	return s.emit(i, trackEnd(text, best), PaymentCard)
+}
+
+// trackEnd returns the end of the second track of a magnetic stripe (ISO/IEC 7813) whose card number ends at i, or i where
+// none follows: after "=" or "D" the month it expires, the service code and what else the bank has there.
+func trackEnd(text []byte, i int) int {
+	const shortest = 4 + 3
+	if i >= len(text) || text[i] != '=' && text[i] != 'D' && text[i] != 'd' {
+		return i
+	}
+	end := span(text, i+1, isNumeral)
+	if end-i-1 < shortest {
+		return i
+	}
+	return end
 }
 
 // grouping watches how the digits are grouped: 4-4-4-4, 4-6-5, 4-4-4-4-3 and the like.

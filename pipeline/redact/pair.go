@@ -196,7 +196,7 @@ func (s *scan) value(i int, k key, d Detector) int {
 		if v := s.text[start:end]; placeholder(v) || literal(v) {
 			return 0
 		}
-		return s.emit(start, end, d)
+		return s.andNext(k, s.emit(start, end, d), d)
 	case s.text[start] == '[' || s.text[start] == '{':
 		return s.bracket(i, start, k, d)
 	}
@@ -339,7 +339,56 @@ func (s *scan) bare(i, start int, k key, d Detector) int {
 	if lineValued(s.name(k)) {
 		end = s.lineEnd(start, k)
 	}
-	return s.emit(start, end, d)
+	return s.andNext(k, s.emit(start, end, d), d)
+}
+
+// andNext masks the second of two secrets that one name is for, after the first one that ends at i: "password: 'old' -> 'new'",
+// "username/password: kim / tr0ub4dor". It returns the end of what was masked, 0 where i is.
+func (s *scan) andNext(k key, i int, d Detector) int {
+	text := s.text
+	at := i
+	if i == 0 {
+		return 0
+	}
+	if at < len(text) && isQuote(text[at]) {
+		at++
+	}
+	sign := span(text[:min(len(text), at+4)], at, isSpace)
+	at = sign
+	switch {
+	case hasAt(text, at, "->"), hasAt(text, at, "=>"):
+		at += len("->")
+	case hasAt(text, at, "\u2192"):
+		at += len("\u2192")
+	case hasAt(text, at, "/ ") && sign > i && s.ofTwo(k):
+		at++
+	default:
+		return i
+	}
+	from := span(text[:min(len(text), at+4)], at, isSpace)
+	if from >= len(text) {
+		return i
+	}
+	to := 0
+	near := text[:min(len(text), from+maxSaid)]
+	quoted := isQuote(text[from])
+	if quoted {
+		from++
+		to = quotedEnd(near, from, text[from-1], 0)
+	} else {
+		to = bareEnd(near, from, k)
+	}
+	v := text[from:to]
+	if placeholder(v) || literal(v) || statusWord(v) || !quoted && !saidPassword(text, v, to) && !endsClause(text, to) {
+		return i
+	}
+	return max(i, s.emit(from, to, d))
+}
+
+// ofTwo reports whether a name is for a user's name and a password: "credentials", "user/password".
+func (s *scan) ofTwo(k key) bool {
+	name := s.name(k)
+	return hasFold(name, 0, "cred") || k.start > 0 && s.text[k.start-1] == '/' || bytes.IndexByte(name, '/') > 0
 }
 
 // block returns the end of the indented lines that follow a bar or an angle bracket at text[start:end], or 0: a block of

@@ -211,25 +211,75 @@ func wordBefore(text []byte, i int) string {
 	return string(fold(&b, text[back(text, end, max(0, end-24), isAlpha):end]))
 }
 
-// toldCode looks at a run of digits for a code that a sentence tells: "Your verification code is 482913", "OTP 482913 sent".
+// toldCode looks at a run of digits for a code that a sentence tells: "Your verification code is 482913", "OTP 482913 sent",
+// "482913 is your verification code".
 func (s *scan) toldCode(i, end int) int {
 	text := s.text
-	if n := end - i; n < 4 || n > 8 || i < 4 || text[i-1] != ' ' || continued(text, end) {
+	if n := end - i; n < 3 || n > 8 || i > 0 && text[i-1] != ' ' || continued(text, end) {
 		return 0
+	}
+	if s.codeBefore(i) || s.codeAfter(end) {
+		return s.emit(i, end, SecretName)
+	}
+	return 0
+}
+
+// codeBefore reports whether the digits at i are what a name before them is for.
+func (s *scan) codeBefore(i int) bool {
+	text := s.text
+	if i < 4 {
+		return false
 	}
 	k := i - 1 // the end of what the code is called
-	switch wordBefore(text, i) {
-	case "is", "ist", "lautet":
-		k = back(text, back(text, k, 0, isAlpha), 0, isSpace)
-	case "otp", "totp", "pin", "code", "passcode":
+	switch word := wordBefore(text, i); word {
+	case "is", "ist", "lautet", "was", "to":
+		if k = back(text, back(text, k, 0, isAlpha), 0, isSpace); word == "to" {
+			if verb := wordBefore(text, k); verb != "set" && verb != "changed" && verb != "reset" {
+				return false
+			}
+		}
 	default:
-		return 0
+		if !codeNoun(word) {
+			return false
+		}
 	}
 	start := k
-	for lo := max(0, k-40); start > lo && (is(text[start-1], isKey) || text[start-1] == ' '); start-- {
+	for lo := max(0, k-64); start > lo && (is(text[start-1], isKey) || text[start-1] == ' '); start-- {
 	}
-	if !s.r.names.verdict(text[start:k]).Secret() {
-		return 0
+	return s.secretPhrase(text[start:k])
+}
+
+// codeAfter reports whether the words from i on say what the digits before are: " is your login code", " as your one-time PIN".
+func (s *scan) codeAfter(i int) bool {
+	text := s.text
+	for _, link := range []string{" is your ", " as your ", " is the ", " as the "} {
+		if hasAt(text, i, link) {
+			i += len(link)
+			end := i
+			for hi := min(len(text), i+48); end < hi && (is(text[end], isKey) && text[end] != '.' || text[end] == ' '); end++ {
+			}
+			return s.secretPhrase(text[i:end])
+		}
 	}
-	return s.emit(i, end, SecretName)
+	return false
+}
+
+// secretPhrase reports whether some words, or those before one that leads on, end in the name of a code that is a secret:
+// "verification code", "OTP for login", "PIN has been changed".
+func (s *scan) secretPhrase(words []byte) bool {
+	for _, link := range []string{" for ", " of ", " has ", " was ", " is ", " set", " changed", " reset"} {
+		if k := bytes.Index(words, []byte(link)); k > 0 {
+			words = words[:k]
+		}
+	}
+	return codeNoun(wordBefore(words, len(words))) && s.r.names.verdict(words).Secret()
+}
+
+// codeNoun knows what the codes are called that people are told.
+func codeNoun(word string) bool {
+	switch word {
+	case "otp", "totp", "pin", "code", "passcode", "cvv", "cvc":
+		return true
+	}
+	return false
 }

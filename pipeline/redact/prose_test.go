@@ -46,6 +46,16 @@ func TestSentencesAndCommandsThatGiveSecretsAway(t *testing.T) {
 		"- name: DB_PASSWORD\n  value: tr0ub4dor\n- name: A\n  value: b":           "- name: DB_PASSWORD\n  value: [REDACTED]\n- name: A\n  value: b",
 		"- name: API_TOKEN\r\n  value: 'tr0ub4dor'":                                "- name: API_TOKEN\r\n  value: '[REDACTED]'",
 		"Sec-WebSocket-Protocol: bearer, k3v9q0z7m1x5c8b2n4k3v9q0z7m1":             "Sec-WebSocket-Protocol: bearer, [REDACTED]",
+		"OTP for login is 483920, valid for 5 minutes":                             "OTP for login is [REDACTED], valid for 5 minutes",
+		"Use 483920 as your verification code":                                     "Use [REDACTED] as your verification code",
+		"483920 is your Acme verification code":                                    "[REDACTED] is your Acme verification code",
+		"Your PIN has been changed to 4821":                                        "Your PIN has been changed to [REDACTED]",
+		"card declined, cvv 123 entered":                                           "card declined, cvv [REDACTED] entered",
+		"changed password: 'old1' -> 'new2'":                                       "changed password: '[REDACTED]' -> '[REDACTED]'",
+		"password: hunter2 => swordfish9":                                          "password: [REDACTED] => [REDACTED]",
+		"credentials: admin / tr0ub4dor":                                           "credentials: [REDACTED] / [REDACTED]",
+		"username/password: bob / tr0ub4dor (test)":                                "username/password: [REDACTED] / [REDACTED] (test)",
+		";4111111111111111=25121010000000000?":                                     ";[REDACTED]?",
 		`password("tr0ub4dor")`:                                                    `password("[REDACTED]")`,
 	} {
 		if got := masked(r, text); got != want {
@@ -71,6 +81,8 @@ func TestSentencesThatGiveNothingAway(t *testing.T) {
 		"network is unreachable", "keyword is new", "he spoke for hours", "a wooden keyboard", "the password", "password ", "password is", "key is ",
 		`checkPassword("kim")`, `password()`, `password(kim)`, `resetPassword("kim@host")`, `setPassword(x)`, `setPassword("")`, "set api_key to rotate",
 		"primary_key order_id2", "kv get app/client_secret done", "the client_secret rotated yesterday", "cache_key k3v9q0z7m1x5c8b2n4",
+		"the error code for login is 483920", "4821 is your order", "use 4821 as the port", "status code 200", "PIN codes were reset 4 times", "5001 is the error code",
+		"he changed it to 4821", "secret was 4096 bytes", "sent auth token to 5432", "request 4821 is the token", "moved from pin to 4821", "session key to 1234", "HTTP code was 404", "sort=4821 is your best bet",
 		"the password for kim", "wrong password 5 times", "password 7 ", "password 7", "the password field", "-", "-p", "mysql -p", "swords are 1234567 long",
 	} {
 		if got := masked(r, text); got != text {
