@@ -3,6 +3,7 @@ package pipeline
 import (
 	"bytes"
 	"math/bits"
+	"net/netip"
 
 	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/internal/tape"
@@ -20,12 +21,14 @@ type reading struct {
 	tape         *tape.Tape
 	envelopeTime int64
 	enveloped    bool
+	addressOf    uint32 // node of addressIs, plus one; that is the zero address where the node is none
+	addressIs    netip.Addr
 }
 
 func (r *reading) reset() {
 	r.nodes, r.set = [roleCount]uint32{}, roleSet{}
 	r.containers, r.wrapped, r.markers, r.marks, r.tape = r.containers[:0], r.wrapped[:0], 0, [2]uint64{}, nil
-	r.envelopeTime, r.enveloped = 0, false
+	r.envelopeTime, r.enveloped, r.addressOf = 0, false, 0
 }
 
 // A roleSet is a set of roles, or of fields, which are the first roles.
@@ -110,7 +113,7 @@ func (r *reading) usable(x role, i uint32) bool {
 	}
 	switch x {
 	case role(activity.IPAddress):
-		_, ok := parseAddress(r.text(i))
+		_, ok := r.address(r.tape, r.first(i))
 		return ok
 	case roleTime:
 		return n.Type != tape.True && n.Type != tape.False

@@ -221,10 +221,16 @@ func (r *draft) fits(typ activity.Type, i uint32) (uint32, bool) {
 	case activity.Keyword, activity.Text:
 		return i, n.Type != tape.Object && n.Type != tape.Null
 	case activity.Long:
-		_, ok := r.long(i)
+		ok := r.plainDigits(n)
+		if !ok {
+			_, ok = r.long(i)
+		}
 		return i, ok && !r.secretDigits(n)
 	case activity.Double:
-		_, ok := r.double(i)
+		ok := r.plainDigits(n)
+		if !ok {
+			_, ok = r.double(i)
+		}
 		return i, ok && !r.secretDigits(n)
 	case activity.Bool:
 		_, ok := r.truth(i)
@@ -271,6 +277,19 @@ func (r *draft) long(i uint32) (int64, bool) {
 	return int64(f), true
 }
 
+// plainDigits reports whether a number is digits alone, few enough for an integer of 64 bits: it is written as it is.
+func (r *draft) plainDigits(n *tape.Node) bool {
+	if n.Type != tape.Number || n.Hi-n.Lo > 18 {
+		return false
+	}
+	for _, c := range r.tape.Raw(n) {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return true
+}
+
 // double reads a finite number, also from a string.
 func (r *draft) double(i uint32) (float64, bool) {
 	n := &r.tape.Nodes[i]
@@ -313,12 +332,7 @@ func (r *draft) truth(i uint32) (bool, bool) {
 }
 
 // address reads an IP address, the first of several.
-func (r *draft) address(i uint32) (netip.Addr, bool) {
-	if r.tape.Nodes[i].Type != tape.String {
-		return netip.Addr{}, false
-	}
-	return parseAddress(r.tape.Raw(&r.tape.Nodes[i]))
-}
+func (r *draft) address(i uint32) (netip.Addr, bool) { return r.reading.address(&r.tape, i) }
 
 // parseAddress reads an IP address, also with a port, in brackets, or first in a list.
 func parseAddress(raw []byte) (netip.Addr, bool) {

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"net/netip"
 	"strings"
 
 	"github.com/truledgr/activity-agent/activity"
@@ -336,14 +337,33 @@ func (r *reading) text(i uint32) []byte {
 	if i == 0 {
 		return nil
 	}
+	i = r.first(i)
 	n := &r.tape.Nodes[i]
-	if n.Type == tape.Array && n.Children > 0 {
-		n = &r.tape.Nodes[i+1]
-	}
 	if n.Type == tape.Object || n.Type == tape.Array {
 		return nil
 	}
 	return r.tape.Raw(n)
+}
+
+// first is the first element of an array, and i itself of anything else.
+func (r *reading) first(i uint32) uint32 {
+	if n := &r.tape.Nodes[i]; n.Type == tape.Array && n.Children > 0 {
+		return i + 1
+	}
+	return i
+}
+
+// address reads a string that is an IP address, the first of several. The last one is remembered: whether it is one is asked
+// before what it is.
+func (r *reading) address(t *tape.Tape, i uint32) (netip.Addr, bool) {
+	if t.Nodes[i].Type != tape.String {
+		return netip.Addr{}, false
+	}
+	if r.addressOf != i+1 {
+		r.addressOf = i + 1
+		r.addressIs, _ = parseAddress(t.Raw(&t.Nodes[i]))
+	}
+	return r.addressIs, r.addressIs.IsValid()
 }
 
 // kindBy is what the convention says of the kind.

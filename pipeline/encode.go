@@ -204,6 +204,10 @@ func (p *Pipeline) field(f activity.FieldID, n uint32) (kept bool) {
 	case activity.Free:
 		return w.free(p.constant.paths[f], n, p.verdict(f, n))
 	case activity.Long:
+		if node := &r.tape.Nodes[n]; r.plainDigits(node) {
+			w.out = append(w.out, r.tape.Raw(node)...)
+			return true
+		}
 		v, _ := r.long(n)
 		w.out = strconv.AppendInt(w.out, v, 10)
 		return true
