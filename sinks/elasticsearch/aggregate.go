@@ -27,7 +27,7 @@ type portions struct {
 
 // usual: of a query's clauses there may be 1024 on the smallest node, and each group of complete takes up to four.
 func usual() portions {
-	return portions{first: search.MaxGroups, rest: 10_000, complete: 250, bytes: 16 << 10}
+	return portions{first: search.MaxGroups, rest: 10_000, complete: 250, bytes: 4 << 10}
 }
 
 // Precision of what Elasticsearch estimates.

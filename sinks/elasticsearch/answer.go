@@ -18,6 +18,10 @@ type reply struct {
 	tape tape.Tape
 }
 
+// firstRoom is the memory that a reply begins with, in bytes: what an answer is read into at once, so that a long one takes few
+// system calls.
+const firstRoom = 64 << 10
+
 // maxKept is how long an answer may be whose memory is kept for the next one.
 const maxKept = 4 << 20
 

@@ -23,6 +23,7 @@ var (
 	listBegins = []byte(`"buckets":[`)
 	nextGroup  = []byte(`},{"key":`)
 	countOf    = []byte(`},"doc_count":`)
+	groupEnds  = []byte(`},`)
 )
 
 // take is a taker.
@@ -74,26 +75,29 @@ func (a *arriving) show(list []byte) bool {
 // counts tell, and parsing them takes four times as long.
 func (a *arriving) few(groups []byte) []byte {
 	kept, from := groups[:0], 0
-	for {
-		k := bytes.Index(groups[from:], countOf)
+	for i := 0; ; {
+		k := bytes.IndexByte(groups[i:], '}')
 		if k < 0 {
 			break
 		}
-		i := from + k + len(countOf)
-		count, end := int64(0), i
-		for ; end < len(groups) && end < i+18 && groups[end]-'0' <= 9; end++ {
+		if i += k; !bytes.HasPrefix(groups[i:], countOf) {
+			i++
+			continue
+		}
+		first := i + len(countOf)
+		count, end := int64(0), first
+		for ; end < len(groups) && end < first+18 && groups[end]-'0' <= 9; end++ {
 			count = count*10 + int64(groups[end]-'0')
 		}
-		if end == i || !bytes.HasPrefix(groups[end:], []byte("},")) {
+		if end == first || !bytes.HasPrefix(groups[end:], groupEnds) {
 			break // there is more in the group
 		}
-		end += len("},")
-		if a.w.picker.PassOver(count) {
+		if i = end + len(groupEnds); a.w.picker.PassOver(count) {
 			a.shown++
 		} else {
-			kept = append(kept, groups[from:end]...)
+			kept = append(kept, groups[from:i]...)
 		}
-		from = end
+		from = i
 	}
 	return append(kept, groups[from:]...)
 }

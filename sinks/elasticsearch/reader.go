@@ -45,7 +45,7 @@ func OpenReader(c Config, m *activity.Model) (*Reader, error) {
 		return nil, err
 	}
 	cl.http.MaxIdleConnsPerHost = maxIdle
-	return &Reader{m, c.target(m), cl, usual(), &sync.Pool{New: func() any { return new(reply) }}}, nil
+	return &Reader{m, c.target(m), cl, usual(), &sync.Pool{New: func() any { return &reply{body: make([]byte, 0, firstRoom)} }}}, nil
 }
 
 // Close ends the connections.
