@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -27,7 +28,7 @@ type portions struct {
 
 // usual: of a query's clauses there may be 1024 on the smallest node, and each group of complete takes up to four.
 func usual() portions {
-	return portions{first: search.MaxGroups, rest: 10_000, complete: 250, bytes: 4 << 10}
+	return portions{first: search.MaxGroups, rest: 50_000, complete: 250, bytes: 4 << 10}
 }
 
 // Precision of what Elasticsearch estimates.
@@ -229,6 +230,10 @@ func (w *walk) rest(ctx context.Context, after json.RawMessage) error {
 	for size := w.pageSize(); after != nil; {
 		some := arriving{w: w}
 		page, err := w.page(ctx, w.query, after, size, orderMetric, some.take)
+		if tooMany(err) && size > w.r.groups.first {
+			size = max(size/5, w.r.groups.first)
+			continue
+		}
 		if err == nil {
 			err = some.err
 		}
@@ -242,6 +247,13 @@ func (w *walk) rest(ctx context.Context, after json.RawMessage) error {
 		}
 	}
 	return nil
+}
+
+// tooMany reports whether a page may have been refused for its size, which the cluster's search.max_buckets limits: 65,536 unless
+// somebody lowered it. The answer does not name the reason where it can be found.
+func tooMany(err error) bool {
+	var q *questionError
+	return errors.As(err, &q)
 }
 
 // pageSize is how many groups to look through at once.

@@ -120,6 +120,24 @@ func TestGroupsBeyondTheFirstPage(t *testing.T) {
 	}
 }
 
+// TestAClusterMayAllowFewerGroupsARequest than there are in a page.
+func TestAClusterMayAllowFewerGroupsARequest(t *testing.T) {
+	t.Parallel()
+	c, n := onNode(t)
+	es := mustOpen(t, c)
+	var docs []testDoc
+	for i := range 3000 {
+		docs = append(docs, document(activity.Plain, i, day0.Add(time.Duration(i)*time.Second), fmt.Sprintf(`"user_id":"u%d"`, i/2)))
+	}
+	write(t, es, docs...)
+	refresh(t, n, c)
+	t.Cleanup(func() { n.MustDo(t, "PUT", "/_cluster/settings", `{"transient":{"search.max_buckets":null}}`, nil) })
+	n.MustDo(t, "PUT", "/_cluster/settings", `{"transient":{"search.max_buckets":11000}}`, nil)
+	if got := aggregateOf(t, mustRead(t, c), "group_by=user_id&limit=10"); len(got.Groups) != 10 || got.Left != 1490 || got.Other != 2980 || got.Groups[9].Count != 2 {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestEstimatesAreWithinTheirTolerance: docs/api.md says how far percentiles and cardinalities may be off.
 func TestEstimatesAreWithinTheirTolerance(t *testing.T) {
 	t.Parallel()

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -229,11 +230,20 @@ func no() *bool  { return new(bool) }
 // question corrects the advice of an error: a 400 is our question's fault.
 func question(err error) error {
 	var e *Error
-	if errors.As(err, &e) && e.Status == 400 {
-		return fmt.Errorf("%s: Elasticsearch does not understand the question (%s): were the indices made without `activity-agent setup`?", e.Op, e.Type)
+	if errors.As(err, &e) && e.Status == http.StatusBadRequest {
+		return &questionError{e}
 	}
 	return err
 }
+
+// A questionError is a question that Elasticsearch refuses.
+type questionError struct{ refusal *Error }
+
+func (e *questionError) Error() string {
+	return fmt.Sprintf("%s: Elasticsearch does not understand the question (%s): were the indices made without `activity-agent setup`?", e.refusal.Op, e.refusal.Type)
+}
+
+func (e *questionError) Unwrap() error { return e.refusal }
 
 // pageSize is how many documents to ask for: one more than the page, as far as the window goes.
 func pageSize(q *search.Query) int {
