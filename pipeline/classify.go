@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/bits"
 	"net/netip"
+	"unicode"
 
 	"github.com/truledgr/activity-agent/activity"
 	"github.com/truledgr/activity-agent/internal/tape"
@@ -117,6 +118,9 @@ func (r *reading) usable(x role, i uint32) bool {
 		return ok
 	case roleTime:
 		return n.Type != tape.True && n.Type != tape.False
+	case roleRequest:
+		_, target := requestLine(r.tape, n)
+		return target != nil
 	case roleUser, role(activity.UserID), role(activity.Endpoint):
 		return n.Type != tape.String || !blank(r.tape.Raw(n))
 	}
@@ -170,6 +174,7 @@ func (p *Pipeline) classify() (kind activity.Kind, by string) {
 	if p.rec.tape.Nodes[0].Type != tape.Object {
 		return activity.SystemEvent, "json_value"
 	}
+	r.splitRequest()
 	if k, by := r.named(p.model); k != activity.NoKind {
 		return k, by
 	}
@@ -177,6 +182,7 @@ func (p *Pipeline) classify() (kind activity.Kind, by string) {
 		return w.kindBy(r, &p.phrase), w.by
 	}
 	r.unwrap()
+	r.splitRequest()
 	if k, by := r.shaped(&p.phrase); k != activity.NoKind {
 		return k, by
 	}
@@ -187,6 +193,46 @@ func (p *Pipeline) classify() (kind activity.Kind, by string) {
 		return activity.Plain, "default"
 	}
 	return activity.SystemEvent, "default"
+}
+
+// splitRequest gives the parts of a request line the roles that nothing else has.
+func (r *reading) splitRequest() {
+	i := r.nodes[roleRequest]
+	if i == 0 {
+		return
+	}
+	r.nodes[roleRequest] = 0
+	method, target := requestLine(r.tape, &r.tape.Nodes[i])
+	for _, part := range [...]struct {
+		role role
+		text []byte
+		at   int
+	}{{role(activity.Method), method, 0}, {role(activity.Endpoint), target, len(method) + 1}} {
+		if r.nodes[part.role] == 0 {
+			r.nodes[part.role], r.prio[part.role] = r.tape.Part(i, part.at, part.at+len(part.text)), ofPart
+			r.set.add(uint8(part.role))
+		}
+	}
+}
+
+// ofPart is the priority of a part: no name of its own has led to it.
+const ofPart = 200
+
+// requestLine splits the first line of an HTTP request (RFC 9112, 3), also without the protocol: "GET /cart?id=7 HTTP/1.1". Both are
+// nil where the node is none.
+func requestLine(t *tape.Tape, n *tape.Node) (method, target []byte) {
+	if n.Type != tape.String {
+		return nil, nil
+	}
+	method, rest, found := bytes.Cut(t.Raw(n), space)
+	target, protocol, more := bytes.Cut(rest, space)
+	switch {
+	case !found || !httpMethod(method) || bytes.ContainsFunc(method, unicode.IsLower), more && !bytes.HasPrefix(protocol, []byte("HTTP/")), len(target) == 0:
+		return nil, nil
+	case target[0] == '/', bytes.HasPrefix(target, []byte("\\/")), string(target) == "*", bytes.HasPrefix(target, []byte("http")):
+		return method, target
+	}
+	return nil, nil
 }
 
 // own reports whether the line has one of the fields by the field's own name.
@@ -236,7 +282,7 @@ func (r *reading) shaped(p *phrase) (activity.Kind, string) {
 	if !named {
 		message, said = r.said(p)
 	}
-	if message == activity.AuthEvent {
+	if message == activity.AuthEvent && said != "message:login" {
 		return message, said
 	}
 	http := r.isHTTP()

@@ -223,6 +223,11 @@ var conventions = []convention{
 		reads: []roleIn{{role(activity.IPAddress), "request.remote_ip request.client_ip"}, {role(activity.UserAgent), "request.headers.User-Agent"}, {roleDurationS, "duration"}},
 		other: activity.APITransaction,
 	},
+	{ // www.elastic.co/docs/reference/logstash/plugins/plugins-filters-grok: COMBINEDAPACHELOG
+		name: "apache", needs: "clientip verb request response",
+		reads: []roleIn{{role(activity.IPAddress), "clientip"}, {role(activity.Method), "verb"}, {role(activity.Endpoint), "request"}, {role(activity.StatusCode), "response"}, {role(activity.UserAgent), "agent"}},
+		other: activity.APITransaction,
+	},
 	{ // doc.traefik.io/traefik/observe/logs-and-access-logs
 		name: "traefik", needs: "RequestMethod RequestPath DownstreamStatus",
 		reads: []roleIn{{role(activity.Method), "RequestMethod"}, {role(activity.Endpoint), "RequestPath"}, {role(activity.StatusCode), "DownstreamStatus OriginStatus"}, {roleDurationNS, "Duration"}, {role(activity.IPAddress), "ClientHost ClientAddr"}, {role(activity.UserAgent), "request_User-Agent"}, {roleTime, "StartUTC time"}, {roleUser, "ClientUsername"}},

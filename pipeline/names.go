@@ -32,6 +32,7 @@ const (
 	roleFailure    // what only a failure has
 	roleCallee     // another service that was called
 	roleDirection  // of a call
+	roleRequest    // the first line of an HTTP request: method, target, protocol
 	roleMarker     // no meaning of its own; tells a logger
 	roleCount
 )
@@ -129,7 +130,7 @@ var roleNames = []struct {
 	role  role
 	names string
 }{
-	{inLine, roleTime, "@timestamp timestamp time ts @t datetime date_time event_time occurred_at instant asctime t log_time logged_at eventTime date published time_generated creation_time created_at createdAt activity_date_time request_received_timestamp event_timestamp start_time time_stamp utc_time EdgeStartTimestamp received_at op_time event_instant timestamp_derived created"},
+	{inLine, roleTime, "@timestamp timestamp time ts @t datetime date_time event_time occurred_at instant asctime t log_time logged_at eventTime date published time_generated creation_time created_at createdAt activity_date_time request_received_timestamp event_timestamp start_time time_stamp utc_time EdgeStartTimestamp received_at op_time event_instant timestamp_derived created time_iso8601 time_local"},
 	{inLine, roleLevel, "level log.level lvl @l levelname level_name log_level loglevel severity_text severityText fields.level @fields.lvl"},
 	{inLine, role(activity.Description), "message msg @m short_message fields.message fields.msg @fields.message @fields.msg @mt message_template rendered_message body text display_message log_message"},
 	{inLine, roleEvent, "event"},
@@ -140,7 +141,7 @@ var roleNames = []struct {
 	{inLine, role(activity.StackTrace), "error.stack_trace err.stack error.stack stacktrace stack exc_text @x exception.stacktrace stack_trace"},
 	{inLine, role(activity.ErrorCode), "error.code err.code"},
 
-	{inLine, roleUser, "actor user username user_name user_login login_name operator uname actor_name actor_user_name actor_login actor_email actor_id userid uid login usr principal principal_name principal_email upn user_principal_name user_email initiated_by performed_by executed_by author_name requester remote_user client_username authentication_info.principal"},
+	{inLine, roleUser, "actor user username user_name user_login login_name operator uname actor_name actor_user_name actor_login actor_email actor_id userid uid login usr principal principal_name principal_email upn user_principal_name user_email initiated_by performed_by executed_by author_name requester remote_user client_username audit_user authentication_info.principal"},
 	{inLine, roleEmail, "email user_mail mail email_address"},
 	{inUser, role(activity.UserID), "id uid user_id email mail login username user_name name sub upn user_principal_name principal_name key uuid account_id display_name"},
 	{inActor, role(activity.UserID), "email email_address mail user_email login alternate_id username user_name preferred_username user_principal_name upn principal_email principal_name unique_name entity_id name id user_id uid uuid account_id principal_id arn sub key display_name"},
@@ -162,7 +163,8 @@ var roleNames = []struct {
 	{inLine, role(activity.Method), "http_method request_method http_verb client_request_method cs_method req_method request_verb"},
 	{inHTTP, role(activity.Method), "method verb"},
 	{inRequest, role(activity.Method), "method http_method request_method verb"},
-	{inLine, role(activity.Endpoint), "url.path http_path http_target request_uri request_path request_url path uri url url.full url.original route client_request_uri client_request_path cs_uri_stem request_line"},
+	{inLine, role(activity.Endpoint), "url.path http_path http_target request_uri request_path request_url path uri url url.full url.original route client_request_uri client_request_path cs_uri_stem"},
+	{inLine, roleRequest, "request request_line http_request first_request_line"},
 	{inHTTP, role(activity.Endpoint), "target path url route uri request_path"},
 	{inRequest, role(activity.Endpoint), "url uri path request_uri request_url raw_path endpoint"},
 	{inLine, role(activity.StatusCode), "http_status http_status_code response_code response_status response_status_code http_response_code edge_response_status origin_response_status sc_status downstream_status upstream_status elb_status_code api.status_code"},
@@ -174,7 +176,7 @@ var roleNames = []struct {
 	{inLine, roleDurationS, "duration_s duration_seconds request_time elapsed_seconds latency_seconds"},
 	{inLine, roleDuration, "duration elapsed latency took"},
 
-	{inLine, roleOutcome, "outcome result event_result event_outcome result_type result_status operation_result succeeded is_success auth_result login_result verdict decision"},
+	{inLine, roleOutcome, "outcome result event_result event_outcome result_type result_status operation_result succeeded is_success auth_result login_result verdict decision ok"},
 	{inEvent, roleOutcome, "outcome result"},
 	{inOutcome, roleOutcome, "result status outcome value"},
 	{inOutcome, role(activity.FailureReason), "reason"},
@@ -202,7 +204,7 @@ var roleNames = []struct {
 	{inLine, role(activity.RecordCount), "row_count rows_returned num_rows records_returned"},
 	{inLine, role(activity.OldValues), "old_value before previous_values old"},
 	{inLine, role(activity.NewValues), "new_value after updated_values new"},
-	{inLine, roleAction, "event_name event_action action action_name operation_name method_name activity_name activity_display_name verb audit_action api_operation event_type_name action_type event_label op command_name cmd activity api.name"},
+	{inLine, roleAction, "event_name event_action action action_name operation_name method_name activity_name activity_display_name verb audit_action api_operation event_type_name action_type event_label op command_name cmd activity api.name evt"},
 	{inEvent, roleAction, "action type name event_type _tag .tag"},
 	{inRequest, roleAction, "operation"},
 	{inLine, role(activity.EventType), "event.type auth_event event_code"},

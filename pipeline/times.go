@@ -9,12 +9,43 @@ import (
 
 // parseTime reads a time as loggers write it: ISO 8601 with date and time of day (RFC 3339 and its common relaxations: a
 // blank for the T, a comma for the point, an offset without colon or none at all, which is read as UTC), or the seconds,
-// milliseconds, microseconds or nanoseconds since 1970, told apart by magnitude. It returns Unix nanoseconds.
+// milliseconds, microseconds or nanoseconds since 1970, told apart by magnitude; or as web servers do, "23/Nov/2026:12:00:00 +0000",
+// and mail and HTTP, "Mon, 23 Nov 2026 12:00:00 GMT". It returns Unix nanoseconds.
 func parseTime(b []byte) (int64, bool) {
-	if len(b) >= 19 && (b[4] == '-' || b[4] == '/') {
+	switch {
+	case len(b) >= 19 && (b[4] == '-' || b[4] == '/'):
 		return parseISO(b)
+	case len(b) >= 20 && b[2] == '/' && b[6] == '/' && b[11] == ':':
+		return parseNamed(b[:11], b[12:])
+	case len(b) >= 25 && b[3] == ',' && b[4] == ' ' && b[16] == ' ':
+		return parseNamed(b[5:16], b[17:])
 	}
 	return parseEpoch(b)
+}
+
+// parseNamed reads a date with the name of the month, "23/Nov/2026" or "23 Nov 2026", and a time of day.
+func parseNamed(date, clock []byte) (int64, bool) {
+	month := monthNamed(date[3:6])
+	if month == 0 || date[2] != date[6] {
+		return 0, false
+	}
+	iso := [64]byte{10: 'T'}
+	copy(iso[:], date[7:11])
+	iso[4], iso[5], iso[6], iso[7] = '-', byte('0'+month/10), byte('0'+month%10), '-'
+	copy(iso[8:], date[:2])
+	n := copy(iso[11:], clock)
+	return parseISO(iso[:11+n])
+}
+
+// monthNamed knows the English short names; 0 for anything else.
+func monthNamed(name []byte) int {
+	const all = "janfebmaraprmayjunjulaugsepoctnovdec"
+	for i := 0; i < len(all); i += 3 {
+		if equalFold(name, all[i:i+3]) {
+			return i/3 + 1
+		}
+	}
+	return 0
 }
 
 func parseISO(b []byte) (int64, bool) {

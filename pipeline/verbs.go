@@ -23,6 +23,7 @@ const (
 	calls   // outgoing, upstream
 	api     // api, request
 	machine // what computers do by themselves
+	entered // has logged in or out
 )
 
 // vocabulary is the words that actions are named by, without the endings of verbs.
@@ -143,7 +144,7 @@ func (p *phrase) pairs() {
 		case "log", "logged", "logging", "logs", "sign", "signed", "signing", "signs":
 			switch string(b) {
 			case "in", "out", "on", "off":
-				p.each[i] |= enters
+				p.each[i] |= enters | p.entry(i)
 			}
 		case "two", "second", "multi":
 			if string(b) == "factor" {
@@ -164,6 +165,25 @@ func (p *phrase) pairs() {
 		}
 		p.all |= p.each[i]
 	}
+}
+
+// entry tells whether "logged in", whose second word is i, says that somebody did or did not. What is logged in a file is written
+// to a log.
+func (p *phrase) entry(i int) sense {
+	if a := p.word(i - 1); string(a) != "logged" && string(a) != "signed" {
+		return 0
+	}
+	if i >= 2 && string(p.word(i-2)) == "not" {
+		return fails
+	}
+	if i+1 == p.n {
+		return entered
+	}
+	switch string(p.word(i + 1)) {
+	case "from", "to", "as", "via", "with", "at", "using", "successfully", "by", "on", "and":
+		return entered
+	}
+	return 0
 }
 
 func (p *phrase) word(i int) []byte {
@@ -221,6 +241,8 @@ func (p *phrase) message() (k activity.Kind, by string) {
 	case p.all&enters != 0 && p.all&(fails|succeeds) != 0,
 		p.all&credential != 0 && p.all&(fails|grants) != 0 && p.all&api == 0:
 		return activity.AuthEvent, "authentication"
+	case p.all&entered != 0:
+		return activity.AuthEvent, "login"
 	case p.all&calls != 0 && p.all&api != 0:
 		return activity.ExternalAPI, "external_call"
 	}
@@ -246,7 +268,7 @@ func (p *phrase) outcome() string {
 	switch {
 	case p.all&fails != 0:
 		return failure
-	case p.all&succeeds != 0:
+	case p.all&(succeeds|entered) != 0:
 		return success
 	}
 	return ""

@@ -449,6 +449,16 @@ func (t *Tape) Text(n *Node, scratch []byte) (text, grown []byte) {
 	return scratch[at:], scratch
 }
 
+// Part adds a string of its own that is a part of the string at index i, from lo to hi of its source, and returns its index. It goes by
+// the same name, and is among the members of nothing.
+func (t *Tape) Part(i uint32, lo, hi int) uint32 {
+	n := t.Nodes[i]
+	n.Lo, n.Hi, n.Next = n.Lo+uint32(lo), n.Lo+uint32(hi), uint32(len(t.Nodes)+1)
+	n.Flags &^= Taken
+	t.Nodes = append(t.Nodes, n)
+	return n.Next - 1
+}
+
 // Member finds a member of the object at index i by name, or returns 0.
 func (t *Tape) Member(i uint32, name string) uint32 {
 	end := t.Nodes[i].Next
