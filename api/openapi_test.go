@@ -310,7 +310,7 @@ func (d *describer) conditions(k activity.Kind) (out []*huma.Param) {
 				c, err := search.ParseCondition(nil, kinds, f.Name+op.suffix, []string{value}, now)
 				return err == nil && c.Path == "" // details.gt is a member of details
 			}
-			if slices.ContainsFunc(probes, takes) && !(f.Name == "kind" && op.suffix == "") {
+			if slices.ContainsFunc(slices.Concat(probes, f.Values), takes) && !(f.Name == "kind" && op.suffix == "") {
 				text := cmp.Or(op.text, f.Doc)
 				if first && op.text != "" { // the only one that there is
 					text += " " + f.Doc
@@ -414,6 +414,11 @@ func TestDescriptionIsThereWithoutAToken(t *testing.T) {
 	s.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/docs", nil))
 	if w.Code != http.StatusUnauthorized {
 		t.Errorf("POST: status %d", w.Code)
+	}
+	r := auditorOf(t)("/docs")
+	r.Method, w = http.MethodTrace, httptest.NewRecorder()
+	if s.ServeHTTP(w, r); w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != "GET, HEAD" {
+		t.Errorf("TRACE: status %d, Allow %q", w.Code, w.Header().Get("Allow"))
 	}
 }
 

@@ -233,6 +233,9 @@ func (s *Server) admit(h http.Header, r *http.Request, now time.Time) (v view, m
 	case m.status == http.StatusMethodNotAllowed:
 		h.Set("Allow", m.header.Get("Allow"))
 		return v, m, errMethod
+	case m.route == nil && s.open[r.URL.Path].body != nil:
+		h.Set("Allow", "GET, HEAD")
+		return v, m, errMethod
 	case m.route == nil:
 		return v, m, errNoRoute
 	}

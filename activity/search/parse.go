@@ -213,7 +213,7 @@ func ParseCondition(m *activity.Model, kinds []activity.Kind, name string, value
 		return Condition{}, wrong(name, "takes one value")
 	}
 	for _, v := range values {
-		x, err := c.value(m.FieldType(c.Field), v, now)
+		x, err := c.value(m.Field(c.Field), v, now)
 		if err != nil {
 			return Condition{}, wrong(name, "%v", err)
 		}
@@ -285,7 +285,8 @@ func (c *Condition) allowed(m *activity.Model, param string) error {
 }
 
 // value reads one value of the condition. Its errors carry no value.
-func (c *Condition) value(t activity.Type, s string, now time.Time) (any, error) {
+func (c *Condition) value(f activity.Field, s string, now time.Time) (any, error) {
+	t := f.Type
 	if c.Op == Exists {
 		t = activity.Bool
 	}
@@ -323,6 +324,9 @@ func (c *Condition) value(t activity.Type, s string, now time.Time) (any, error)
 			return nil, errors.New("must be a ULID of 26 characters")
 		}
 		return id.String(), nil
+	}
+	if c.Op == Any && f.Values != nil && !slices.Contains(f.Values, s) {
+		return nil, errors.New("must be one of " + strings.Join(f.Values, ", "))
 	}
 	return s, nil
 }

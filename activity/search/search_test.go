@@ -72,6 +72,8 @@ func TestParseNamesTheParameterAndTheRemedy(t *testing.T) {
 		"details=x":                           `details: details is not a single value: ask for details.exists`,
 		"details.=x":                          `details.: there is no such field; did you mean "details"?`,
 		"ip_address=10.0.0.300":               `ip_address: must be an IPv4 or IPv6 address`,
+		"event.outcome=won":                   `event.outcome: must be one of success, failure, unknown`,
+		"event.category=web&event.category=x": `event.category: must be one of api, authentication`,
 		"id=5":                                `id: must be a ULID of 26 characters`,
 		"from=yesterday":                      `from: must be a time such as`,
 		"from=2026-01-02&to=2026-01-01":       `to: is not after from=`,
