@@ -229,7 +229,7 @@ func requestLine(t *tape.Tape, n *tape.Node) (method, target []byte) {
 	switch {
 	case !found || !httpMethod(method) || bytes.ContainsFunc(method, unicode.IsLower), more && !bytes.HasPrefix(protocol, []byte("HTTP/")), len(target) == 0:
 		return nil, nil
-	case target[0] == '/', bytes.HasPrefix(target, []byte("\\/")), string(target) == "*", bytes.HasPrefix(target, []byte("http")):
+	case target[0] == '/', bytes.HasPrefix(target, []byte("\\/")), string(target) == "*", bytes.HasPrefix(target, []byte("http")) && bytes.Contains(target, []byte(":")):
 		return method, target
 	}
 	return nil, nil

@@ -73,7 +73,7 @@ func (s *scan) card(i, first int) int {
 		g.add(end - k)
 		sep := separator(text, end)
 		more := sep > 0 && end+sep < len(text) && is(text[end+sep], isNumeral)
-		if n >= minCard && g.plausible() && !continued(text, end) && !decimal(text, end) &&
+		if n >= minCard && g.plausible() && (!continued(text, end) || trackEnd(text, end) > end) && !decimal(text, end) &&
 			cardBrand(digits[:n]) && luhn(digits[:n]) && (n <= 16 || g.groups > 1 || longBrand(digits[:])) {
 			best = end
 		}

@@ -387,8 +387,7 @@ func (s *scan) andNext(k key, i int, d Detector) int {
 
 // ofTwo reports whether a name is for a user's name and a password: "credentials", "user/password".
 func (s *scan) ofTwo(k key) bool {
-	name := s.name(k)
-	return hasFold(name, 0, "cred") || k.start > 0 && s.text[k.start-1] == '/' || bytes.IndexByte(name, '/') > 0
+	return hasFold(s.name(k), 0, "cred") || k.start > 0 && s.text[k.start-1] == '/'
 }
 
 // block returns the end of the indented lines that follow a bar or an angle bracket at text[start:end], or 0: a block of

@@ -325,7 +325,7 @@ func (s *scan) emit(start, end int, d Detector) int {
 
 // whole widens text[start:end] to the characters that it begins and ends in.
 func (s *scan) whole(start, end int) (int, int) {
-	for k := start; k > 0 && k > start-utf8.UTFMax && k < len(s.text); k-- {
+	for k := start; k >= 0 && k > start-utf8.UTFMax && k < len(s.text); k-- {
 		if utf8.RuneStart(s.text[k]) {
 			start = k
 			break

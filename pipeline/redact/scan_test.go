@@ -271,6 +271,12 @@ func TestNoCharacterIsCut(t *testing.T) {
 		many := strings.Repeat(c, maxDomain)
 		for pad := range 8 {
 			x := strings.Repeat("x", pad)
+			if got := masked(r, c+strings.Repeat("y", maxLocal-len(c)+1+pad)+"@mail.example"); !utf8.ValidString(got) {
+				t.Errorf("%q with %d letters became %q", c, pad, got)
+			}
+			if got := masked(r, c+strings.Repeat("y", maxLocal-pad)+"@mail.example"); !utf8.ValidString(got) {
+				t.Errorf("%q with %d letters less became %q", c, pad, got)
+			}
 			for _, text := range []string{
 				many + x + "@mail.example", many + x + "8@mail.example", "bob@" + x + many, "bob@a." + x + many, "bob@a.b" + x + "." + many,
 				"password=" + many + x + many, "password: '" + x + many, "Bearer " + x + many, "https://bob:" + x + many + "@host/",
