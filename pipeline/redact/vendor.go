@@ -51,6 +51,9 @@ var vendorTokens = []vendorToken{
 	// https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys.html
 	{AWSKey, "ABSK", base64s, 80, 300, nil},
 	{AWSKey, "bedrock-api-key-", base64s, 20, 4096, nil},
+	// https://docs.aws.amazon.com/STS/latest/APIReference/API_Credentials.html: in base64, of "\x17\n\x06er/aws" and "!\n\torigin_ec"
+	{AWSKey, "FwoGZXIvYXdz", base64s, 80, 4096, mixed},
+	{AWSKey, "IQoJb3JpZ2luX2Vj", base64s, 80, 4096, mixed},
 	// https://docs.aws.amazon.com/appsync/latest/devguide/security-authz.html, https://developer-docs.amazon.com/sp-api/
 	{AWSKey, "da2-", alnum, 26, 26, hasDigit},
 	{AWSKey, "amzn.mws.", words, 36, 36, hasDigit},
