@@ -607,7 +607,7 @@ func check(t *testing.T, b *Batch, i int, line []byte) {
 	}
 	details, _ := out["details"].(map[string]any)
 	for k, v := range in {
-		if names.find(0, tape.Hash([]byte(k)), []byte(k)) != nil || out["truncated"] == true || depth(v) > 16 || strings.Contains(k, "\x00") {
+		if names.find(inLine, tape.Hash([]byte(k)), []byte(k)) != nil || names.dotted(inLine, []byte(k)) != nil || out["truncated"] == true || depth(v) > 16 || strings.Contains(k, "\x00") {
 			continue
 		}
 		name := k
@@ -685,6 +685,7 @@ func sameJSON(a, b string) bool {
 func FuzzProcess(f *testing.F) {
 	f.Add([]byte(`{"msg":"x","password":"y","a":{"b":[1,"jane@example.com"]}}` + "\n" + `broken {"password":"z"`))
 	f.Add([]byte(`{"log":"{\"a\":\"b\"}\n","stream":"stdout","time":"2026-11-23T11:00:00Z"}` + "\n" + `2026-11-23T11:00:00Z stdout P part` + "\n" + `2026-11-23T11:00:00Z stdout F rest`))
+	f.Add([]byte(`{"entity.id":"x","entity_type":"order","http.request":"GET /x"}`))
 	f.Add([]byte(`{"a":"{\"b\":\"{\\\"password\\\":\\\"x\\\"}\"}","details":{"a":1},"tags":[1,true]}`))
 	for _, line := range bytes.SplitAfter(benchLines(f), []byte("\n"))[:7] {
 		f.Add(line)

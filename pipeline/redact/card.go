@@ -93,7 +93,7 @@ func (s *scan) card(i, first int) int {
 // none follows: after "=" or "D" the month it expires, the service code and what else the bank has there.
 func trackEnd(text []byte, i int) int {
 	const shortest = 4 + 3
-	if i >= len(text) || text[i] != '=' && text[i] != 'D' && text[i] != 'd' {
+	if i >= len(text) || text[i] != '=' && text[i] != 'D' {
 		return i
 	}
 	end := span(text, i+1, isNumeral)

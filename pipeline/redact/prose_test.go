@@ -56,6 +56,7 @@ func TestSentencesAndCommandsThatGiveSecretsAway(t *testing.T) {
 		"credentials: admin / tr0ub4dor":                                           "credentials: [REDACTED] / [REDACTED]",
 		"username/password: bob / tr0ub4dor (test)":                                "username/password: [REDACTED] / [REDACTED] (test)",
 		"tag 57: 4111111111111111D25121010000000000F":                              "tag 57: [REDACTED]F",
+		"4111111111111111D25121010000000000":                                       "[REDACTED]",
 		";4111111111111111=25121010000000000?":                                     ";[REDACTED]?",
 		`password("tr0ub4dor")`:                                                    `password("[REDACTED]")`,
 	} {

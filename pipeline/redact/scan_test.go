@@ -297,6 +297,8 @@ func FuzzScan(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Add([]byte("+1100000 00100000 41111111 11111111"))              // numbers that share digits
+	f.Add([]byte("4111111111111111d11111111"))                        // the hash of something
+	f.Add([]byte("4111111111111111D25121010"))                        // the second track of a stripe
 	f.Add([]byte("::0:X@0:0 ::0:!::0!@0:0"))                          // two that show once others are masked
 	f.Add([]byte(strings.Repeat("\ufffd", maxLocal/2) + "8@mail.ex")) // a limit within a character
 	r, usual := compiled(f, "default,phone,ip,mac,us_itin,national_id"), compiled(f, "default,mac,us_itin")
