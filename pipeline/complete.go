@@ -227,10 +227,7 @@ func (r *draft) fits(typ activity.Type, i uint32) (uint32, bool) {
 		}
 		return i, ok && !r.secretDigits(n)
 	case activity.Double:
-		ok := r.plainDigits(n)
-		if !ok {
-			_, ok = r.double(i)
-		}
+		_, ok := r.double(i)
 		return i, ok && !r.secretDigits(n)
 	case activity.Bool:
 		_, ok := r.truth(i)

@@ -73,9 +73,10 @@ func (s *scan) card(i, first int) int {
 		g.add(end - k)
 		sep := separator(text, end)
 		more := sep > 0 && end+sep < len(text) && is(text[end+sep], isNumeral)
-		if n >= minCard && g.plausible() && (!continued(text, end) || trackEnd(text, end) > end) && !decimal(text, end) &&
+		stripe := trackEnd(text, end)
+		if n >= minCard && g.plausible() && (stripe > end || !continued(text, end)) && !decimal(text, end) &&
 			cardBrand(digits[:n]) && luhn(digits[:n]) && (n <= 16 || g.groups > 1 || longBrand(digits[:])) {
-			best = end
+			best = stripe
 		}
 		if !more || g.groups == maxCard {
 			break
@@ -86,7 +87,7 @@ func (s *scan) card(i, first int) int {
 	if best == 0 || g.groups == 1 && negative(text, i) || inUUID(text, i) {
 		return 0
 	}
-	return s.emit(i, trackEnd(text, best), PaymentCard)
+	return s.emit(i, best, PaymentCard)
 }
 
 // trackEnd returns the end of the second track of a magnetic stripe (ISO/IEC 7813) whose card number ends at i, or i where

@@ -333,7 +333,7 @@ func (s *scan) bare(i, start int, k key, d Detector) int {
 		return s.emit(end, n, d)
 	}
 	v := text[start:end]
-	if placeholder(v) || literal(v) || statusWord(v) || k.counts(text) && isCount(v) || s.encodedPlaceholder(v) {
+	if tellsNothing(v) || k.counts(text) && isCount(v) || s.encodedPlaceholder(v) {
 		return 0
 	}
 	if lineValued(s.name(k)) {
@@ -369,17 +369,9 @@ func (s *scan) andNext(k key, i int, d Detector) int {
 	if from >= len(text) {
 		return i
 	}
-	to := 0
-	near := text[:min(len(text), from+maxSaid)]
-	quoted := isQuote(text[from])
-	if quoted {
-		from++
-		to = quotedEnd(near, from, text[from-1], 0)
-	} else {
-		to = bareEnd(near, from, k)
-	}
+	from, to, quoted := saidValue(text, from, k)
 	v := text[from:to]
-	if placeholder(v) || literal(v) || statusWord(v) || !quoted && !saidPassword(text, v, to) && !endsClause(text, to) {
+	if tellsNothing(v) || !quoted && !saidPassword(text, v, to) && !endsClause(text, to) {
 		return i
 	}
 	return max(i, s.emit(from, to, d))
@@ -441,7 +433,7 @@ func (s *scan) encodedPlaceholder(v []byte) bool {
 		k += n
 	}
 	plain = bytes.TrimFunc(plain, func(c rune) bool { return c == '"' || c == '\'' || c == ' ' || c == '\\' || c == '+' })
-	return placeholder(plain) || literal(plain) || statusWord(plain)
+	return tellsNothing(plain)
 }
 
 // counts reports whether the key's noun is also used for numbers: "token: 5", "pass=12 fail=0".

@@ -23,23 +23,19 @@ func (s *scan) prose(i int) int {
 	if text[at] == '\\' && !hasAt(text, at, `\"`) {
 		return 0 // an escape: what it says is looked at by itself
 	}
-	from, to := at, 0
-	quoted := isQuote(text[at])
+	from, to, quoted := saidValue(text, at, key{})
 	if quoted {
-		from++
-		near := text[:min(len(text), from+maxSaid)]
-		if to = quotedEnd(near, from, text[at], 0); to == len(near) || bytes.IndexByte(text[from:to], ' ') >= 0 {
+		if to == min(len(text), from+maxSaid) || bytes.IndexByte(text[from:to], ' ') >= 0 {
 			return 0
 		}
 	} else {
-		to = bareEnd(text[:min(len(text), from+maxSaid)], from, key{})
 		for to > from && (text[to-1] == '.' || text[to-1] == '?' || text[to-1] == ':') {
 			to--
 		}
 	}
 	v := text[from:to]
 	switch {
-	case placeholder(v), literal(v), statusWord(v):
+	case tellsNothing(v):
 		return 0
 	case !password:
 		if !Credential(v) || identifiers[wordBefore(text, start)] {
@@ -72,6 +68,15 @@ func (s *scan) compound(noun, end int) int {
 
 // maxSaid bounds how far a secret in a sentence reaches.
 const maxSaid = 256
+
+// saidValue returns where the value at i begins and ends, in quotes or without, at most maxSaid bytes of it.
+func saidValue(text []byte, i int, k key) (from, to int, quoted bool) {
+	if isQuote(text[i]) {
+		from = i + 1
+		return from, quotedEnd(text[:min(len(text), from+maxSaid)], from, text[i], 0), true
+	}
+	return i, bareEnd(text[:min(len(text), i+maxSaid)], i, k), false
+}
 
 // mayBeNoun is a first look at the letters around i.
 func mayBeNoun(text []byte, i int) bool {

@@ -74,6 +74,9 @@ func statusWord(v []byte) bool {
 	return false
 }
 
+// tellsNothing reports whether what stands in the place of a secret is none.
+func tellsNothing(v []byte) bool { return placeholder(v) || literal(v) || statusWord(v) }
+
 // placeholder reports whether a value is none: empty, masked already, or a template's or statement's parameter.
 func placeholder(v []byte) bool {
 	if len(v) == 0 || hasAt(v, 0, Mask) {

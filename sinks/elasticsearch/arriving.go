@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// arriving shows the groups of a page to the picker while the rest of the page is still on its way: a page has ten thousand, and
+// arriving shows the groups of a page to the picker while the rest of the page is still on its way: a page has fifty thousand, and
 // Elasticsearch takes longer to write them than it takes to read them. What was shown is cut out of the answer.
 //
 // An answer that is written in another way than Elasticsearch does is left whole, to be read at its end.
